@@ -84,7 +84,7 @@ class _Tally:
     def __call__(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
             self.failed += 1
-            self.error = str(error)
+            self.error = error.str()
             return
         partition, offset = message.partition() or 0, message.offset()
         self.counts[partition] += 1

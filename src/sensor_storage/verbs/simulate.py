@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sensor_storage.clock import SystemClock
-from sensor_storage.demo.messages import SENSIBLE_FAULTS, Faults, Form, MessageSource
+from sensor_storage.demo.messages import SENSIBLE_FAULTS, STYLES, Faults, Form, MessageSource
 from sensor_storage.demo.plant import SECOND, Plant
 from sensor_storage.demo.simulate import Pace, Publisher, Report, simulate
 from sensor_storage.errors import Usage
@@ -103,7 +103,7 @@ SHARE = click.FloatRange(0.0, 1.0)
 @click.option(
     "--start",
     type=Moment(),
-    help="Event time of the first reading; by default now, or such that a backlog ends now.",
+    help="Event time of the first reading; by default now, or such that a backlog ends about now.",
 )
 @click.option(
     "--speed",
@@ -183,14 +183,21 @@ def _pace(options: dict[str, Any], now_us: int) -> Pace:
                 "--speed above 1 or --rate max, without an end, would run into the future",
                 hint="Give it an end, --duration or --messages, or a --start: then it goes on live from now.",
             )
-        polls_us = (messages or 0) * _interval_us(options) // options["assets"]
-        start = now_us - (length_us or polls_us * 5 // 4 + 60 * SECOND)
+        start = now_us - (length_us or _lasting_us(options))
     elif start > now_us + AHEAD_SECONDS * SECOND:
         raise Usage(
             "--start is more than 23 hours ahead",
             hint="The service rejects readings that are a day ahead of Kafka's timestamp.",
         )
     return Pace(start, None if length_us is None else start + length_us, messages, speed)
+
+
+def _lasting_us(options: dict[str, Any]) -> int:
+    """Give the event time that so many messages fill, and a fifth more: alarms speak on change only."""
+    styles = STYLES[options["form"]]
+    per_poll = sum(options["sensors"] if style == "narrow" else 1 for style in styles) / len(styles)
+    polls = options["messages"] / per_poll / options["assets"]
+    return 60 * SECOND + int(1.2 * polls * _interval_us(options)) // 1000 * 1000
 
 
 @contextmanager
