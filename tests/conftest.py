@@ -1,0 +1,22 @@
+"""What every test may ask for. The broker is one real Apache Kafka for the whole run."""
+
+import re
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from sensor_storage.demo.broker import EmbeddedBroker
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    """A running broker, shared: a test takes topics under its own `topic_prefix` and never stops it."""
+    with EmbeddedBroker(tmp_path_factory.mktemp("broker")) as running:
+        yield running
+
+
+@pytest.fixture
+def topic_prefix(request: pytest.FixtureRequest) -> str:
+    """A name no other test uses, for topics, groups and patterns."""
+    return f"{re.sub('[^a-z0-9]+', '-', request.node.name.lower())[:60]}-{uuid.uuid4().hex[:8]}"

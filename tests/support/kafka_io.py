@@ -1,0 +1,62 @@
+"""Putting messages into Kafka and taking them out again, in a test's words."""
+
+import time
+from collections.abc import Iterable, Mapping
+
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+PARTITION_ANY = -1
+
+
+def create_topic(bootstrap_servers: str, topic: str, partitions: int = 1) -> None:
+    """Create the topic and wait until the broker has it."""
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    for created in admin.create_topics([NewTopic(topic, partitions, 1)]).values():
+        created.result(timeout=30)
+
+
+def produce(
+    bootstrap_servers: str,
+    topic: str,
+    values: Iterable[bytes | str | None],
+    *,
+    key: bytes | str | None = None,
+    partition: int = PARTITION_ANY,
+    settings: Mapping[str, str | int | bool] | None = None,
+) -> list[Message]:
+    """Publish the values in order; gives the acknowledged messages, with their offsets."""
+    producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 1, **(settings or {})})
+    acknowledged: list[Message] = []
+    refused: list[KafkaError] = []
+
+    def report(error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            acknowledged.append(message)
+        else:
+            refused.append(error)
+
+    for value in values:
+        producer.produce(topic, value, key, partition=partition, on_delivery=report)
+        producer.poll(0)
+    assert producer.flush(30) == 0, "Kafka did not acknowledge in 30 s"
+    assert not refused, refused
+    return acknowledged
+
+
+def consume(bootstrap_servers: str, topic: str, count: int, *, partition: int = 0) -> list[bytes | None]:
+    """The first `count` values of a partition."""
+    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": f"reads-{topic}"})
+    values: list[bytes | None] = []
+    deadline = time.monotonic() + 30
+    try:
+        consumer.assign([TopicPartition(topic, partition, 0)])
+        while len(values) < count:
+            assert time.monotonic() < deadline, f"{len(values)} of {count} messages after 30 s"
+            for message in consumer.consume(count - len(values), timeout=0.2):
+                assert message.error() is None, message.error()
+                values.append(message.value())
+    finally:
+        consumer.close()
+    return values
