@@ -48,7 +48,7 @@ demo: install  ## Show everything on this machine alone: broker, plant, service,
 	$(BIN)/sensor-storage demo
 
 test-kafka: $(STAMP)  ## Publish simulated readings to KAFKA_BOOTSTRAP_SERVERS for ten seconds
-	$(BIN)/sensor-storage simulate --duration 10s
+	$(BIN)/sensor-storage simulate --duration 10
 
 ##---- work on it -----------------------------------------------------------------------------------------
 
