@@ -1,0 +1,1 @@
+"""From Kafka to staged segments: consume, decode, keep dead letters, cut segments."""

@@ -1,0 +1,249 @@
+"""One member of the consumer group: where each partition starts, what is committed, what changed hands.
+
+The client's own offset store and reset policy are off: positions are explicit, commits carry the topic id in
+their metadata, and every jump is told to the handler as a gap.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from sensor_storage.errors import Halt, SensorStorageError, Transient
+from sensor_storage.log import get
+
+_TIMEOUT_SECONDS = 10.0
+_log = get("kafka")
+
+Partition = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a partition begins: the topic's id, the first offset to read, and what is missing before it."""
+
+    topic_id: str
+    offset: int
+    gap_from: int | None = None
+    reason: str = ""
+
+
+class GroupHandler(Protocol):
+    """What the stage must do when partitions change hands."""
+
+    def assigned(self, starts: Mapping[Partition, Start]) -> None:
+        """These partitions are read from now on."""
+        ...
+
+    def revoked(self, partitions: Iterable[Partition]) -> None:
+        """Make durable and commit what was read of them: another member continues."""
+        ...
+
+    def lost(self, partitions: Iterable[Partition]) -> None:
+        """Drop what is not durable of them: another member has continued already."""
+        ...
+
+    def covered_end(self, topic: str, topic_id: str, partition: int) -> int:
+        """The offset below which the ledger answers for the partition; 0 where it does not know it."""
+        ...
+
+
+class GroupConsumer:
+    """A member of the group, subscribed to explicit topic names."""
+
+    def __init__(self, config: Mapping[str, Any], handler: GroupHandler, *, reset: str) -> None:
+        self._handler = handler
+        self._reset = reset
+        self._ids: Mapping[str, str] = {}
+        self._subscribed: frozenset[str] = frozenset()
+        self._committed: dict[Partition, int] = {}
+        self._failure: SensorStorageError | None = None
+        self.assignment: dict[Partition, str] = {}
+        self._consumer = Consumer({**config, **_SAFE})
+
+    def follow(self, topics: Mapping[str, str]) -> None:
+        """Subscribe to these topics (name to id), if they are not those subscribed to already."""
+        self.learn(topics)
+        names = frozenset(topics)
+        if names and names != self._subscribed:
+            self._subscribed = names
+            self._consumer.subscribe(
+                sorted(names), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            )
+            _log.info("subscribed", topics=len(names))
+
+    def learn(self, ids: Mapping[str, str]) -> None:
+        """Take note of the ids topics have now."""
+        self._ids = {**self._ids, **ids}
+
+    def recreated(self, key: Partition) -> bool:
+        """Is the partition's topic no longer the one that was assigned?"""
+        return self._ids.get(key[0], "") != self.assignment.get(key, "")
+
+    def consume(self, count: int, timeout: float) -> list[Message]:
+        """Up to `count` messages and events, in order within a partition; rebalances happen in here."""
+        messages = self._consumer.consume(count, timeout)
+        if self._failure:
+            raise self._failure
+        return messages
+
+    def commit(self, positions: Mapping[Partition, int]) -> None:
+        """Commit the positions of assigned partitions, waiting for the broker; never backwards."""
+        ahead = {
+            key: offset
+            for key, offset in positions.items()
+            if key in self.assignment and offset > self._committed.get(key, -1)
+        }
+        if not ahead:
+            return
+        wanted = [
+            TopicPartition(topic, partition, offset, metadata=self.assignment[topic, partition])
+            for (topic, partition), offset in ahead.items()
+        ]
+        try:
+            answered = self._consumer.commit(offsets=wanted, asynchronous=False) or []
+        except KafkaException as error:
+            raise Transient(f"commit offsets: {error}", hint="nothing is lost; it is tried again") from error
+        for item in answered:
+            if item.error is None:
+                self._committed[item.topic, item.partition] = item.offset
+            else:
+                _log.warning("commit_refused", topic=item.topic, partition=item.partition, error=str(item.error))
+
+    def restart(self, starts: Mapping[Partition, int]) -> None:
+        """Read the partitions from these offsets on, whatever was fetched before."""
+        parts = [TopicPartition(*key, offset) for key, offset in starts.items() if key in self.assignment]
+        if parts:
+            self._consumer.incremental_unassign([TopicPartition(p.topic, p.partition) for p in parts])
+            self._consumer.incremental_assign(parts)
+
+    def relocate(self, key: Partition, position: int, reason: str) -> Start:
+        """Where to go on when the broker no longer has `position`; also if the topic was made anew."""
+        low, high = self._watermarks(key)
+        topic_id = self._ids.get(key[0], "")
+        same = topic_id == self.assignment.get(key, topic_id)
+        self.assignment[key] = topic_id
+        if same and position < low:
+            start = Start(topic_id, low, position, reason)
+        elif same and position > high:
+            start = Start(topic_id, low, None, reason)
+        else:
+            start = Start(topic_id, low, None, "topic was created anew")
+        self._committed.pop(key, None)
+        return start
+
+    def ends(self) -> dict[Partition, int]:
+        """The end of each assigned partition as the last fetch told it; -1 where none has."""
+        ends = {}
+        for key in self.assignment:
+            found = self._consumer.get_watermark_offsets(TopicPartition(*key), cached=True)
+            ends[key] = found[1] if found is not None and found[1] >= 0 else -1
+        return ends
+
+    def pause(self) -> None:
+        """Fetch nothing, stay in the group."""
+        self._consumer.pause([TopicPartition(*key) for key in self.assignment])
+
+    def close(self) -> None:
+        """Leave the client's threads; a static member keeps its place for a restart."""
+        self._consumer.close()
+
+    def _on_assign(self, _: Consumer, parts: list[TopicPartition]) -> None:
+        try:
+            starts = self._starts(parts)
+            self.assignment.update({key: start.topic_id for key, start in starts.items()})
+            self._consumer.incremental_assign(
+                [TopicPartition(*key, start.offset) for key, start in starts.items()]
+            )
+            self._handler.assigned(starts)
+        except KafkaException as error:
+            self._failure = Transient(f"start partitions: {error}")
+        except SensorStorageError as error:
+            self._failure = error
+
+    def _on_revoke(self, _: Consumer, parts: list[TopicPartition]) -> None:
+        keys = [(part.topic, part.partition) for part in parts]
+        try:
+            self._handler.revoked(keys)
+        except SensorStorageError as error:
+            if not isinstance(error, Transient):
+                self._failure = error
+            _log.warning("revoke_without_commit", error=str(error))
+            self._handler.lost(keys)
+        self._forget(keys)
+
+    def _on_lost(self, _: Consumer, parts: list[TopicPartition]) -> None:
+        keys = [(part.topic, part.partition) for part in parts]
+        self._handler.lost(keys)
+        self._forget(keys)
+
+    def _forget(self, keys: Iterable[Partition]) -> None:
+        for key in keys:
+            self.assignment.pop(key, None)
+            self._committed.pop(key, None)
+
+    def _starts(self, parts: list[TopicPartition]) -> dict[Partition, Start]:
+        asked = [TopicPartition(part.topic, part.partition) for part in parts]
+        starts = {}
+        for part in self._consumer.committed(asked, timeout=_TIMEOUT_SECONDS):
+            if part.error is not None:
+                raise Transient(f"read committed offset of {part.topic}/{part.partition}: {part.error}")
+            key = (part.topic, part.partition)
+            starts[key] = self._start(key, part.offset, part.metadata)
+        return starts
+
+    def _start(self, key: Partition, committed: int, metadata: str | None) -> Start:
+        """The start of a partition, from its commit, the ledger and what the broker still has."""
+        topic_id = self._ids.get(key[0], "")
+        low, high = self._watermarks(key)
+        recreated = bool(committed >= 0 and metadata and topic_id and metadata != topic_id)
+        if recreated:
+            return Start(topic_id, low, None, "topic was created anew")
+        known = self._handler.covered_end(key[0], topic_id, key[1]) if topic_id else 0
+        if committed < 0 and not known:
+            return Start(topic_id, high if self._reset == "latest" else low)
+        if committed < 0:
+            return Start(topic_id, low, known if known < low else None, "read past by retention")
+        if committed < low:
+            gap_from = max(committed, known)
+            return Start(topic_id, low, gap_from if gap_from < low else None, "read past by retention")
+        if committed > high:
+            return Start(topic_id, low, None, f"committed offset {committed} is beyond the end {high}")
+        self._committed[key] = committed
+        return Start(topic_id, committed)
+
+    def _watermarks(self, key: Partition) -> tuple[int, int]:
+        found = self._consumer.get_watermark_offsets(TopicPartition(*key), timeout=_TIMEOUT_SECONDS)
+        if found is None:
+            raise Transient(f"ask for the offsets of {key[0]}/{key[1]}: no answer in {_TIMEOUT_SECONDS:.0f} s")
+        return found
+
+
+def is_fatal(error: KafkaError) -> bool:
+    """Must the process end and join the group anew?"""
+    return bool(error.fatal())
+
+
+def halt_on(error: KafkaError) -> Halt:
+    """The error of a member that cannot go on."""
+    return Halt(f"consume: {error}", hint="the service starts this worker again; see the log for repeats")
+
+
+_SAFE: dict[str, Any] = {
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "auto.offset.reset": "error",
+    "check.crcs": True,
+    "enable.partition.eof": True,
+    "partition.assignment.strategy": "cooperative-sticky",
+    "session.timeout.ms": 10_000,
+    "heartbeat.interval.ms": 1_000,
+    "max.poll.interval.ms": 300_000,
+    "topic.metadata.refresh.interval.ms": 15_000,
+    "queued.max.messages.kbytes": 32_768,
+    "queued.min.messages": 100_000,
+    "fetch.message.max.bytes": 1_048_576,
+    "fetch.wait.max.ms": 100,
+    "isolation.level": "read_committed",
+}

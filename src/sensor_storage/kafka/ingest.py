@@ -1,0 +1,343 @@
+"""The ingest stage: Kafka messages into durable segments with their ledger entries, then the commit.
+
+The steps of one segment:
+ 1. consume, pass over what the ledger already answers for, decode, keep dead letters aside in memory;
+ 2. check that the topics are still those whose messages these are;
+ 3. publish the dead letters;
+ 4. publish the segment, its ledger entries in its footer: commit point;
+ 5. commit Kafka's offsets, every few seconds.
+
+A death before 4 leaves nothing and Kafka delivers again. A death between 4 and 5 makes Kafka deliver again
+what the ledger answers for, and step 1 passes over it. A revoked partition is cut and committed first; a
+lost one is dropped from memory, for another member has it already.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from confluent_kafka import KafkaError, Message
+from numpy.typing import NDArray
+
+from sensor_storage.clock import Clock
+from sensor_storage.errors import DiskFull, Transient
+from sensor_storage.kafka.batch import Decoded, MessageBatch
+from sensor_storage.kafka.consumer import GroupConsumer, GroupHandler, Partition, Start, halt_on
+from sensor_storage.kafka.dead_letters import encode_dead_letters
+from sensor_storage.kafka.gather import gather, select, split_events, unbroken
+from sensor_storage.kafka.progress import Positions
+from sensor_storage.kafka.segment_buffer import SegmentBuffer, spans_of
+from sensor_storage.kafka.topics import TopicDirectory
+from sensor_storage.log import get
+from sensor_storage.model import Source
+from sensor_storage.storage.durable import Disk
+from sensor_storage.storage.layout import Layout, StagedName
+from sensor_storage.storage.ledger import Coverage, LedgerEntry
+from sensor_storage.storage.segments import encode_segment
+
+_BATCH_MESSAGES = 20_000
+_BATCH_SECONDS = 0.2
+_log = get("ingest")
+
+
+@dataclass(frozen=True, slots=True)
+class IngestPolicy:
+    """When a segment is cut and offsets are committed."""
+
+    max_rows: int = 100_000
+    max_bytes: int = 64_000_000
+    segment_interval_seconds: float = 1
+    commit_interval_seconds: float = 5
+    compression: str = "zstd"
+
+
+@dataclass(slots=True)
+class IngestCounts:
+    """What this process has done since it started."""
+
+    messages: int = 0
+    readings: int = 0
+    dead_letters: int = 0
+    empty: int = 0
+    skipped: int = 0
+    segments: int = 0
+    segment_bytes: int = 0
+    gaps: int = 0
+    dead_letters_by_reason: dict[str, int] = field(default_factory=dict)
+
+
+class Ingest(GroupHandler):
+    """One worker of the stage; `run_once` is its verb."""
+
+    def __init__(  # noqa: PLR0913 - the stage's collaborators
+        self,
+        *,
+        worker: str,
+        layout: Layout,
+        disk: Disk,
+        clock: Clock,
+        decode: Callable[[MessageBatch], Decoded],
+        coverage: Coverage,
+        policy: IngestPolicy,
+        topics: TopicDirectory,
+        join_group: Callable[[GroupHandler], GroupConsumer],
+    ) -> None:
+        self._worker = worker
+        self._layout = layout
+        self._disk = disk
+        self._clock = clock
+        self._decode = decode
+        self._coverage = coverage
+        self._policy = policy
+        self._topics = topics
+        self._buffer = SegmentBuffer()
+        self._numbers = itertools.count()
+        self._committed_at = clock.monotonic()
+        self.positions = Positions()
+        self.counts = IngestCounts()
+        self.disk_full = False
+        self.paused = ""
+        self.watermark = 0.0
+        self.consumer = join_group(self)
+
+    def run_once(self, found: Mapping[str, str] | None) -> int:
+        """Follow the topics found (None: not yet known), take in one batch, cut and commit when due.
+
+        Returns how many messages came. Halt and Transient say what the caller must do.
+        """
+        if found is not None:
+            self.consumer.follow(found)
+        messages = self.consumer.consume(_BATCH_MESSAGES, _BATCH_SECONDS)
+        content, events = split_events(messages)
+        if content:
+            for batch in gather(content, self.consumer.assignment):
+                self._take(batch)
+        for event in events:
+            self._event(event)
+        if not self._buffer:
+            self._all_durable()
+        elif self._due():
+            self.cut()
+        if self._clock.monotonic() - self._committed_at >= self._policy.commit_interval_seconds:
+            self.commit()
+        return len(content)
+
+    def cut(self) -> bool:
+        """Make everything consumed durable (steps 2 to 4). False when it must wait for the disk."""
+        if not self._buffer:
+            self._all_durable()
+            return True
+        if not self._same_topics():
+            self._read_again()
+            return True
+        content = self._buffer.content()
+        name = StagedName(int(self._clock.now() * 1000), self._worker, next(self._numbers), 0)
+        compression = self._policy.compression
+        try:
+            if content.dead_letters:
+                letters = encode_dead_letters(content.dead_letters, compression)
+                self._disk.publish_bytes(self._layout.dead_letter_file(name), letters)
+            segment = encode_segment(content.readings, content.ledger, compression)
+            self._disk.publish_bytes(self._layout.staged(name), segment)  # commit point
+        except DiskFull as error:
+            if not self.disk_full:
+                _log.warning("disk_full", error=str(error), hint=error.hint)
+            self.disk_full = True
+            return False
+        self.disk_full = False
+        self._count(content.ledger, len(segment))
+        for entry in content.ledger:
+            self._coverage.add(entry)
+        self._buffer.clear()
+        self._all_durable()
+        return True
+
+    def commit(self) -> None:
+        """Commit what is durable (step 5); a broker that does not answer is tried again later."""
+        self._committed_at = self._clock.monotonic()
+        try:
+            self.consumer.commit(self.positions.durable)
+        except Transient as error:
+            _log.warning("commit_postponed", error=str(error))
+
+    def pause(self, reason: str) -> None:
+        """Fetch nothing while there is a reason; go on exactly where reading stopped when there is none."""
+        if reason and not self.paused:
+            self.consumer.pause()
+            _log.warning("paused", reason=reason)
+        elif self.paused and not reason:
+            self.consumer.restart(self.positions.positions())
+            _log.info("resumed")
+        self.paused = reason
+
+    def finish(self) -> None:
+        """Make durable and commit what was read, and leave."""
+        if self.cut():
+            self.commit()
+        self.consumer.close()
+
+    def assigned(self, starts: Mapping[Partition, Start]) -> None:
+        """Begin each partition, recording what is missing before its start."""
+        for key, start in starts.items():
+            self.positions.start(key, start.offset)
+            self._note_jump(key, start)
+        if self.paused:
+            self.consumer.pause()
+        _log.info("partitions_assigned", count=len(starts))
+
+    def revoked(self, partitions: Iterable[Partition]) -> None:
+        """Cut and commit, so that the next member starts where this one ends."""
+        if not self.cut():
+            raise DiskFull("revoke partitions: what was read of them is not durable")
+        self.consumer.commit(self.positions.durable)
+        self.positions.drop(partitions)
+
+    def lost(self, partitions: Iterable[Partition]) -> None:
+        """Forget everything that is not durable; partitions still held are read again."""
+        self._buffer.clear()
+        self.positions.drop(partitions)
+        self._read_again()
+        _log.warning("partitions_lost", count=len(list(partitions)))
+
+    def covered_end(self, topic: str, topic_id: str, partition: int) -> int:
+        """The offset below which the ledger answers for the partition, under any leader epoch."""
+        return self._coverage.partition_end(topic, topic_id, partition)
+
+    def _take(self, batch: MessageBatch) -> None:
+        """Step 1 for one topic's messages."""
+        keep = self._unanswered(batch)
+        self.counts.skipped += len(batch) - int(np.count_nonzero(keep))
+        for rows in unbroken(batch, keep):
+            part = select(batch, rows)
+            starts = [self._span_start(part, code) for code in range(len(part.source.values))]
+            if not all(map(self._buffer.fits, part.source.values, starts)) and not self.cut():
+                self._read_again()
+                return
+            decoded = self._decode(part)
+            self._buffer.add(part, decoded, spans_of(part, decoded, starts), self._clock.monotonic())
+            for item in decoded.rejected:
+                reasons = self.counts.dead_letters_by_reason
+                reasons[item.reason] = reasons.get(item.reason, 0) + 1
+            self._advance(part)
+        self._advance(batch)
+
+    def _unanswered(self, batch: MessageBatch) -> NDArray[np.bool_]:
+        """Which rows are of assigned partitions, not yet read, and not answered for by the ledger."""
+        keep = np.ones(len(batch), np.bool_)
+        for code, source in enumerate(batch.source.values):
+            mine = np.flatnonzero(batch.source.codes == code)
+            key = (source.topic, source.partition)
+            if key not in self.positions:
+                keep[mine] = False
+                continue
+            keep[mine] = batch.offset[mine] >= self.positions.position(key)
+            unanswered = self._coverage.unanswered(source, batch.offset[mine])
+            if unanswered is not None:
+                keep[mine] &= unanswered
+        return keep
+
+    def _span_start(self, batch: MessageBatch, code: int) -> int:
+        """The first offset the batch answers for: what lies between the position and its first message is no
+        message at all, unless the ledger knows it."""
+        source = batch.source.values[code]
+        first = int(batch.offset[batch.source.codes == code].min())
+        position = self.positions.position((source.topic, source.partition))
+        return max(position, min(self._coverage.end(source), first))
+
+    def _advance(self, batch: MessageBatch) -> None:
+        for code, source in enumerate(batch.source.values):
+            key = (source.topic, source.partition)
+            rows = np.flatnonzero(batch.source.codes == code)
+            if len(rows) and key in self.positions:
+                last = rows[-1]
+                self.positions.read(key, int(batch.offset[last]) + 1, int(batch.timestamp[last]))
+
+    def _event(self, event: Message) -> None:
+        error = event.error()
+        key = (event.topic() or "", event.partition() if event.partition() is not None else -1)
+        if error is None:
+            return
+        if error.code() == KafkaError._PARTITION_EOF:
+            self.positions.reached_end(key, event.offset() or 0)
+        elif error.code() in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:
+            self._relocate(key, str(error))
+        elif error.fatal():
+            raise halt_on(error)
+        else:
+            _log.warning("kafka_event", error=str(error), topic=key[0], partition=key[1])
+
+    def _relocate(self, key: Partition, reason: str) -> None:
+        """The broker no longer has the next offset: go on where it can, and record the gap."""
+        if key not in self.positions:
+            return
+        self.cut()
+        start = self.consumer.relocate(key, self.positions.position(key), reason)
+        self.positions.start(key, start.offset)
+        self._note_jump(key, start)
+        self.consumer.restart({key: start.offset})
+
+    def _note_jump(self, key: Partition, start: Start) -> None:
+        if start.gap_from is not None:
+            source = Source(key[0], start.topic_id, key[1], -1)
+            gap = LedgerEntry(source, start.gap_from, start.offset, fate="gap", reason=start.reason)
+            self._buffer.add_gap(gap, self._clock.monotonic())
+            self.counts.gaps += 1
+        if start.reason:
+            _log.warning(
+                "offsets_jumped", topic=key[0], partition=key[1], to=start.offset, reason=start.reason
+            )
+
+    def _due(self) -> bool:
+        oldest = self._buffer.oldest
+        return (
+            self._buffer.rows >= self._policy.max_rows
+            or self._buffer.size_bytes >= self._policy.max_bytes
+            or (
+                oldest is not None
+                and self._clock.monotonic() - oldest >= self._policy.segment_interval_seconds
+            )
+        )
+
+    def _same_topics(self) -> bool:
+        """Step 2: a topic made anew while it was read would go unnoticed by the client."""
+        held = self._buffer.topic_ids
+        if not any(held.values()):
+            return True
+        try:
+            now = self._topics.ids(sorted(held))
+        except Transient as error:
+            _log.warning("topic_ids_not_checked", error=str(error))
+            return True
+        changed = [topic for topic, topic_id in now.items() if topic_id != held[topic]]
+        for topic in changed:
+            _log.warning("topic_recreated", topic=topic)
+        self.consumer.learn(now)
+        return not changed
+
+    def _read_again(self) -> None:
+        """Drop what is not durable and read it again, a topic made anew from its beginning."""
+        self._buffer.clear()
+        restarts = {}
+        for key, durable in list(self.positions.durable.items()):
+            offset = durable
+            if self.consumer.recreated(key):
+                start = self.consumer.relocate(key, durable, "topic was created anew")
+                self._note_jump(key, start)
+                offset = start.offset
+            self.positions.start(key, offset)
+            restarts[key] = offset
+        self.consumer.restart(restarts)
+
+    def _all_durable(self) -> None:
+        self.positions.all_durable()
+        self.watermark = self.positions.watermark(self._clock.now())
+
+    def _count(self, ledger: Iterable[LedgerEntry], size_bytes: int) -> None:
+        for entry in ledger:
+            self.counts.messages += entry.messages
+            self.counts.readings += entry.readings
+            self.counts.dead_letters += entry.dead_letters
+            self.counts.empty += entry.empty
+        self.counts.segments += 1
+        self.counts.segment_bytes += size_bytes

@@ -1,0 +1,147 @@
+"""Builds the service in flow order, and decides nothing."""
+
+import socket
+import uuid
+from functools import partial
+from pathlib import Path
+from threading import Event
+
+from sensor_storage.api.server import serve
+from sensor_storage.clock import Clock, SystemClock
+from sensor_storage.config import Settings
+from sensor_storage.kafka.backpressure import Limits
+from sensor_storage.kafka.consumer import GroupConsumer
+from sensor_storage.kafka.decoder import Decoder, DecodeSettings
+from sensor_storage.kafka.ingest import Ingest, IngestPolicy
+from sensor_storage.kafka.topics import TopicDirectory, TopicWatch
+from sensor_storage.pipeline import IngestLoop, Loop, MaintainLoop
+from sensor_storage.storage.accounts import Accounts
+from sensor_storage.storage.catalog import Catalog
+from sensor_storage.storage.compact import Compactor, WritePolicy
+from sensor_storage.storage.durable import Disk
+from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.ledger import Coverage
+from sensor_storage.storage.ledger_files import read_all_ledgers
+
+_MICROSECONDS = 1_000_000
+
+
+def layout_of(settings: Settings) -> Layout:
+    """Where this service keeps everything."""
+    return Layout(settings.storage.local_storage_path)
+
+
+def build_ingest(settings: Settings, worker: str) -> IngestLoop:
+    """Kafka → decode → segments."""
+    clock = SystemClock()
+    layout = layout_of(settings)
+    disk = Disk(layout.root)
+    client = {**settings.kafka.client_properties(), "client.id": f"sensor-storage-{worker}"}
+    topics = TopicDirectory(client)
+    membership = {
+        **client,
+        "group.id": settings.kafka.consumer_group,
+        "group.instance.id": f"{instance_id(settings, layout)}-{worker}",
+    }
+    reset = settings.kafka.auto_offset_reset
+    return IngestLoop(
+        worker=worker,
+        layout=layout,
+        disk=disk,
+        clock=clock,
+        limits=Limits(
+            disk_high=settings.storage.disk_high_watermark,
+            disk_low=settings.storage.disk_low_watermark,
+            staging_max_bytes=settings.storage.staging_max_bytes,
+        ),
+        watch=TopicWatch(topics, settings.kafka.topic_pattern),
+        ingest=lambda: Ingest(
+            worker=worker.replace("-", ""),
+            layout=layout,
+            disk=disk,
+            clock=clock,
+            decode=build_decoder(settings).decode,
+            coverage=Coverage(read_all_ledgers(layout)),
+            policy=IngestPolicy(
+                max_rows=settings.ingest.max_rows_per_file,
+                segment_interval_seconds=settings.ingest.segment_interval.total_seconds(),
+                commit_interval_seconds=settings.ingest.commit_interval.total_seconds(),
+                compression=settings.storage.parquet_compression,
+            ),
+            topics=topics,
+            join_group=partial(GroupConsumer, membership, reset=reset),
+        ),
+    )
+
+
+def build_decoder(settings: Settings) -> Decoder:
+    """Messages → readings."""
+    return Decoder(
+        DecodeSettings(
+            topic_pattern=settings.kafka.topic_pattern.pattern,
+            timestamp_min=int(settings.decode.timestamp_min.timestamp() * _MICROSECONDS),
+            timestamp_max_ahead=int(settings.decode.timestamp_max_ahead.total_seconds() * _MICROSECONDS),
+            time_zone=settings.decode.time_zone,
+        )
+    )
+
+
+def build_compactor(settings: Settings, layout: Layout, catalog: Catalog) -> Compactor:
+    """Segments → runs → hour files."""
+    return Compactor(
+        layout,
+        Disk(layout.root),
+        catalog,
+        WritePolicy(
+            flush_interval_seconds=settings.compact.buffer_flush_interval.total_seconds(),
+            open_hour_rewrite_factor=settings.compact.open_hour_rewrite_factor,
+            compression=settings.storage.parquet_compression,
+        ),
+        name=f"m{uuid.uuid4().hex[:12]}",
+    )
+
+
+def build_maintain(settings: Settings) -> MaintainLoop:
+    """Everything behind the segments."""
+    layout = layout_of(settings)
+    catalog = Catalog(layout)
+    return MaintainLoop(
+        layout=layout,
+        clock=SystemClock(),
+        catalog=catalog,
+        compactor=build_compactor(settings, layout, catalog),
+        accounts=Accounts(layout),
+    )
+
+
+class ApiLoop:
+    """The HTTP server as a worker."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+
+    def run(self, stop: Event) -> None:
+        """Answer requests until told to stop."""
+        service = self._settings.service
+        serve(layout_of(self._settings), self._clock, host=service.host, port=service.port, stop=stop)
+
+
+def build_worker(settings: Settings, worker: str) -> Loop:
+    """The loop of one worker: `ingest-0`, `maintain` or `api`."""
+    if worker == "maintain":
+        return build_maintain(settings)
+    if worker == "api":
+        return ApiLoop(settings, SystemClock())
+    return build_ingest(settings, worker)
+
+
+def instance_id(settings: Settings, layout: Layout) -> str:
+    """The static group member's name: the setting, or one kept in the data directory."""
+    if settings.kafka.group_instance_id:
+        return settings.kafka.group_instance_id
+    path: Path = layout.root / "instance-id"
+    if not path.exists():
+        name = f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}"
+        Disk(layout.root).publish_bytes(path, name.encode())
+    return path.read_text().strip()

@@ -1,0 +1,227 @@
+"""The workers' loops: each calls its stage's `run_once`, tells its status and listens to its control socket."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from threading import Event
+from typing import Any, Protocol
+
+from sensor_storage.clock import Clock
+from sensor_storage.control import Control
+from sensor_storage.errors import Halt, Owned, Transient
+from sensor_storage.kafka.backpressure import Limits, pause_reason
+from sensor_storage.kafka.ingest import Ingest
+from sensor_storage.kafka.topics import TopicWatch
+from sensor_storage.log import get
+from sensor_storage.storage.accounts import Accounts
+from sensor_storage.storage.catalog import Catalog
+from sensor_storage.storage.compact import Compactor, CompactReport
+from sensor_storage.storage.durable import Disk
+from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.ownership import ask, socket_path
+from sensor_storage.storage.status import (
+    FRESH_SECONDS,
+    IngestStatus,
+    MaintainStatus,
+    PartitionStatus,
+    read_ingest,
+    write_status,
+)
+
+_STATUS_SECONDS = 1.0
+_ROUND_SECONDS = 1.0
+_log = get("pipeline")
+
+
+class Loop(Protocol):
+    """What a worker process runs until it is told to stop."""
+
+    def run(self, stop: Event) -> None:
+        """Work until `stop` is set, then leave nothing half done."""
+        ...
+
+
+class IngestLoop:
+    """Ingest, with a look at disk and staging every second."""
+
+    def __init__(  # noqa: PLR0913 - the loop's collaborators
+        self,
+        *,
+        worker: str,
+        layout: Layout,
+        disk: Disk,
+        clock: Clock,
+        limits: Limits,
+        watch: TopicWatch,
+        ingest: Callable[[], Ingest],
+    ) -> None:
+        self._worker = worker
+        self._layout = layout
+        self._disk = disk
+        self._clock = clock
+        self._limits = limits
+        self._watch = watch
+        self._make_ingest = ingest
+        self._started = clock.now()
+        self._status_at = 0.0
+        self._control = Control(socket_path(layout, worker), {"cut": self._cut})
+        self._ingest: Ingest | None = None
+
+    def run(self, stop: Event) -> None:
+        """Consume until told to stop; then make durable, commit and leave the group."""
+        self._watch.start()
+        self._control.start()
+        self._ingest = self._make_ingest()
+        try:
+            while not stop.is_set():
+                self._step(self._ingest)
+                self._control.serve()
+        except Halt as error:
+            self._tell(self._ingest, halted=error.message)
+            raise
+        finally:
+            self._watch.stop()
+            self._control.stop()
+        self._ingest.finish()
+
+    def _step(self, ingest: Ingest) -> None:
+        now = self._clock.monotonic()
+        if now - self._status_at >= _STATUS_SECONDS:
+            self._status_at = now
+            ingest.pause(self._pause_reason(ingest))
+            self._tell(ingest)
+        try:
+            ingest.run_once(self._watch.found)
+        except Transient as error:
+            _log.warning("ingest_postponed", error=error.message, hint=error.hint)
+
+    def _cut(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        return {"durable": self._ingest is not None and self._ingest.cut()}
+
+    def _pause_reason(self, ingest: Ingest) -> str:
+        staged = sum(_size(path) for _, path in self._layout.staged_files())
+        return pause_reason(
+            self._limits,
+            paused=bool(ingest.paused),
+            disk_used=self._disk.used_share(),
+            staging_bytes=staged,
+            disk_full=ingest.disk_full and not ingest.cut(),
+        )
+
+    def _tell(self, ingest: Ingest, halted: str = "") -> None:
+        counts = ingest.counts
+        ends = ingest.consumer.ends()
+        write_status(
+            self._layout,
+            IngestStatus(
+                worker=self._worker,
+                pid=os.getpid(),
+                time=self._clock.now(),
+                started=self._started,
+                ready=self._watch.found is not None and not self._watch.error,
+                messages=counts.messages,
+                readings=counts.readings,
+                dead_letters=dict(counts.dead_letters_by_reason),
+                empty=counts.empty,
+                skipped=counts.skipped,
+                gaps=counts.gaps,
+                segments=counts.segments,
+                segment_bytes=counts.segment_bytes,
+                watermark=ingest.watermark,
+                paused=ingest.paused,
+                kafka_error=self._watch.error,
+                halted=halted,
+                topics=len(self._watch.found or ()),
+                partitions=tuple(
+                    PartitionStatus(topic, partition, position, ends.get((topic, partition), -1))
+                    for (topic, partition), position in sorted(ingest.positions.positions().items())
+                ),
+            ),
+        )
+
+
+class MaintainLoop:
+    """Compaction about every second, and the account of what is stored."""
+
+    def __init__(
+        self, *, layout: Layout, clock: Clock, catalog: Catalog, compactor: Compactor, accounts: Accounts
+    ) -> None:
+        self._layout = layout
+        self._clock = clock
+        self._catalog = catalog
+        self._compactor = compactor
+        self._accounts = accounts
+        self._started = clock.now()
+        self._watermark = 0.0
+        self._rounds = 0
+        self._sums = CompactReport()
+        self._round_seconds = 0.0
+        self._control = Control(socket_path(layout, "maintain"), {"flush": self._flush})
+
+    def run(self, stop: Event) -> None:
+        """Compact until told to stop."""
+        self._control.start()
+        try:
+            while not stop.wait(_ROUND_SECONDS):
+                self._round(flush=False)
+                self._control.serve()
+        except Halt as error:
+            self._tell(halted=error.message)
+            raise
+        finally:
+            self._control.stop()
+
+    def _flush(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        for status in read_ingest(self._layout):
+            if self._clock.now() - status.time < FRESH_SECONDS:
+                try:
+                    ask(self._layout, status.worker, "cut", timeout_seconds=30)
+                except Owned as error:
+                    _log.warning("flush_without_ingest", worker=status.worker, error=error.message)
+        report = self._round(flush=True)
+        return {**asdict(report), "blocked": {str(path): why for path, why in report.blocked.items()}}
+
+    def _round(self, *, flush: bool) -> CompactReport:
+        started = self._clock.monotonic()
+        report = self._compactor.run_once(self._clock.now(), self._least_watermark(), flush=flush)
+        self._round_seconds = self._clock.monotonic() - started
+        self._rounds += 1
+        self._sums.add(report)
+        if report.did_something:
+            _log.debug("compacted", hour_files=report.hour_files, rows=report.rows, runs=report.runs)
+        self._tell()
+        return report
+
+    def _least_watermark(self) -> float:
+        """The least Kafka time over the ingest workers; the last one known while none reports."""
+        known = [status.watermark for status in read_ingest(self._layout)]
+        if known:
+            self._watermark = min(known)
+        return self._watermark
+
+    def _tell(self, halted: str = "") -> None:
+        account = self._accounts.take(self._compactor.staging.live, self._catalog)
+        write_status(
+            self._layout,
+            MaintainStatus(
+                worker="maintain",
+                pid=os.getpid(),
+                time=self._clock.now(),
+                started=self._started,
+                rounds=self._rounds,
+                hour_files_written=self._sums.hour_files,
+                runs_written=self._sums.runs,
+                written_bytes=self._sums.written_bytes,
+                last_round_seconds=self._round_seconds,
+                blocked={self._layout.relative(path): why for path, why in self._sums.blocked.items()},
+                halted=halted,
+                **asdict(account),
+            ),
+        )
+
+
+def _size(path: Any) -> int:  # noqa: ANN401 - a path that may vanish
+    try:
+        return int(path.stat().st_size)
+    except FileNotFoundError:
+        return 0

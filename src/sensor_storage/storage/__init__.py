@@ -1,0 +1,1 @@
+"""Readings on disk: sets of readings in plain Parquet, merged by set union, written durably."""

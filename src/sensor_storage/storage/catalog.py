@@ -1,0 +1,165 @@
+"""The catalog: what the hour files hold, in SQLite. A cache, which `rebuild` makes again from the files.
+
+Only the owner of the data directory writes it, after files are durable and before their sources are removed;
+so after a crash it lags behind by files whose sources are still staged, and the next compaction mends that.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from sensor_storage.model import SensorHour, Series
+from sensor_storage.storage.hour_files import HourFile
+from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.parquet import Totals
+
+SCHEMA_VERSION = 1
+_MAX_TRANSACTION_ROWS = 1000
+_TABLES = """
+CREATE TABLE IF NOT EXISTS hour_file (
+    asset TEXT NOT NULL,
+    sensor TEXT NOT NULL,
+    hour INTEGER NOT NULL,
+    rows INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    first_timestamp INTEGER NOT NULL,
+    last_timestamp INTEGER NOT NULL,
+    totals BLOB NOT NULL,
+    verified_digest TEXT,
+    PRIMARY KEY (asset, sensor, hour)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS total (files INTEGER, rows INTEGER, size_bytes INTEGER);
+INSERT INTO total SELECT 0, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM total);
+CREATE TRIGGER IF NOT EXISTS added AFTER INSERT ON hour_file BEGIN
+    UPDATE total SET files = files + 1, rows = rows + NEW.rows, size_bytes = size_bytes + NEW.size_bytes;
+END;
+CREATE TRIGGER IF NOT EXISTS changed AFTER UPDATE OF rows, size_bytes ON hour_file BEGIN
+    UPDATE total SET rows = rows + NEW.rows - OLD.rows, size_bytes = size_bytes + NEW.size_bytes - OLD.size_bytes;
+END;
+CREATE TRIGGER IF NOT EXISTS removed AFTER DELETE ON hour_file BEGIN
+    UPDATE total SET files = files - 1, rows = rows - OLD.rows, size_bytes = size_bytes - OLD.size_bytes;
+END;
+"""
+_TOTALS = msgspec.json.Decoder(tuple[Totals, ...])
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesCoverage:
+    """What the hour files of one series hold; timestamps in µs."""
+
+    series: Series
+    files: int
+    rows: int
+    size_bytes: int
+    first_timestamp: int
+    last_timestamp: int
+
+
+class Catalog:
+    """The hour files of one data directory."""
+
+    def __init__(self, layout: Layout, *, read_only: bool = False) -> None:
+        self._layout = layout
+        if read_only:
+            self._db = sqlite3.connect(f"file:{layout.catalog}?mode=ro", uri=True, check_same_thread=False)
+        else:
+            layout.catalog.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(layout.catalog, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.executescript(_TABLES)
+            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self._db.execute("PRAGMA busy_timeout = 5000")
+
+    def record(self, files: Iterable[HourFile]) -> None:
+        """Remember the files as they are on disk now; durable when this returns."""
+        rows = (
+            (*file.key.series, file.key.hour, file.rows, file.size_bytes, file.digest)
+            + (file.first_timestamp, file.last_timestamp, msgspec.json.encode(file.totals))
+            for file in files
+        )
+        while part := list(islice(rows, _MAX_TRANSACTION_ROWS)):
+            with self._db:
+                self._db.executemany(
+                    "INSERT INTO hour_file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL) ON CONFLICT DO UPDATE SET"
+                    " rows = excluded.rows, size_bytes = excluded.size_bytes, digest = excluded.digest,"
+                    " first_timestamp = excluded.first_timestamp, last_timestamp = excluded.last_timestamp,"
+                    " totals = excluded.totals",
+                    part,
+                )
+
+    def forget(self, keys: Iterable[SensorHour]) -> None:
+        """Drop what is said of files that are gone."""
+        with self._db:
+            self._db.executemany(
+                "DELETE FROM hour_file WHERE asset = ? AND sensor = ? AND hour = ?",
+                [(*key.series, key.hour) for key in keys],
+            )
+
+    def mark_verified(self, files: Iterable[HourFile]) -> None:
+        """Remember that the file with this digest was found good."""
+        rows = ((file.digest, *file.key.series, file.key.hour) for file in files)
+        while part := list(islice(rows, _MAX_TRANSACTION_ROWS)):
+            with self._db:
+                self._db.executemany(
+                    "UPDATE hour_file SET verified_digest = ? WHERE asset = ? AND sensor = ? AND hour = ?", part
+                )
+
+    def rows_of(self, keys: Sequence[SensorHour]) -> list[int]:
+        """For each sensor-hour how many rows its file holds; 0 where there is none."""
+        found = []
+        for key in keys:
+            row = self._db.execute(
+                "SELECT rows FROM hour_file WHERE asset = ? AND sensor = ? AND hour = ?", (*key.series, key.hour)
+            ).fetchone()
+            found.append(row[0] if row else 0)
+        return found
+
+    def files(self, *, asset: str | None = None, sensor: str | None = None) -> Iterator[tuple[HourFile, bool]]:
+        """Every file in order of asset, sensor and hour; and whether it was verified as it is."""
+        where = "WHERE (?1 IS NULL OR asset = ?1) AND (?2 IS NULL OR sensor = ?2)"
+        for row in self._db.execute(f"SELECT * FROM hour_file {where}", (asset, sensor)):  # noqa: S608
+            yield self._hour_file(row), row[9] == row[5]
+
+    def coverage(self, asset: str | None = None) -> Iterator[SeriesCoverage]:
+        """Per series the files, rows, bytes and the first and last timestamp."""
+        query = (
+            "SELECT asset, sensor, COUNT(*), SUM(rows), SUM(size_bytes), MIN(first_timestamp),"
+            " MAX(last_timestamp) FROM hour_file WHERE ?1 IS NULL OR asset = ?1 GROUP BY asset, sensor"
+        )
+        for found, sensor, *rest in self._db.execute(query, (asset,)):
+            yield SeriesCoverage(Series(found, sensor), *rest)
+
+    def sums(self) -> tuple[int, int, int]:
+        """Files, rows and bytes in all."""
+        row = self._db.execute("SELECT files, rows, size_bytes FROM total").fetchone()
+        return row[0], row[1], row[2]
+
+    def replace(self, files: Iterable[HourFile]) -> int:
+        """Make the catalog say exactly this; how many files that is."""
+        with self._db:
+            self._db.execute("DELETE FROM hour_file")
+        self.record(files)
+        return self.sums()[0]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    def _hour_file(self, row: tuple[Any, ...]) -> HourFile:
+        key = SensorHour(Series(row[0], row[1]), row[2])
+        return HourFile(
+            key=key,
+            path=self._layout.hour_file(key),
+            rows=row[3],
+            size_bytes=row[4],
+            digest=row[5],
+            first_timestamp=row[6],
+            last_timestamp=row[7],
+            totals=_TOTALS.decode(row[8]),
+        )

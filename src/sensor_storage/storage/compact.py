@@ -1,0 +1,278 @@
+"""The compact stage: segments into runs, segments and runs into sensor-hour files.
+
+`Compactor.run_once` takes these steps, each harmless to repeat:
+ 1. look at the staging area;
+ 2. choose the sensor-hours whose file is due (`plan_hours`, pure) and write the union of waiting rows and
+    file aside, chunk by chunk; publish: commit point of the hour files; record them in the catalog;
+ 3. retire drained staged files: fold their ledger entries into the ledger (commit point), then remove them;
+ 4. merge segments and small runs into larger runs (`plan_runs`, pure): publish the run, then remove its inputs.
+
+A death anywhere leaves rows in more than one place, never in none; union by identity makes them one again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sensor_storage.errors import Damaged
+from sensor_storage.model import Source
+from sensor_storage.storage.catalog import Catalog
+from sensor_storage.storage.durable import Aside, Disk
+from sensor_storage.storage.hour_files import HourMerge, merge_into_hour_file
+from sensor_storage.storage.layout import Layout, StagedName
+from sensor_storage.storage.ledger import fold
+from sensor_storage.storage.ledger_files import fold_into_ledger
+from sensor_storage.storage.parquet import (
+    ROW_GROUP_ROWS,
+    Footer,
+    Totals,
+    add_footer,
+    seal_file,
+    table_writer,
+    to_arrow,
+    totals_of,
+)
+from sensor_storage.storage.readings import Readings
+from sensor_storage.storage.staging import Keys, StagedFile, Staging, Waiting, merged_blocks
+
+FAN_IN = 8
+"""So many files of one level become one of the next."""
+
+MAX_RUN_ROWS = 4_000_000
+"""A run is not merged further once it is this large: its inputs are read whole."""
+
+BLOCK_ROWS = 400_000
+"""So many rows are held in memory by one step of a merge, unless one sensor-hour alone has more."""
+
+_SECONDS_PER_HOUR = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class WritePolicy:
+    """When a sensor-hour's file is written; see `plan_hours`."""
+
+    flush_interval_seconds: float = 60
+    open_hour_rewrite_factor: float = 4
+    compression: str = "zstd"
+
+
+@dataclass(slots=True)
+class CompactReport:
+    """What one round did; `blocked` names what a damaged file keeps from being merged, and why."""
+
+    hour_files: int = 0
+    unchanged: int = 0
+    rows: int = 0
+    runs: int = 0
+    retired: int = 0
+    written_bytes: int = 0
+    blocked: dict[Path, str] = field(default_factory=dict)
+
+    def add(self, later: "CompactReport") -> None:
+        """Take in a later round; what is blocked is as that round found it."""
+        self.hour_files += later.hour_files
+        self.unchanged += later.unchanged
+        self.rows += later.rows
+        self.runs += later.runs
+        self.retired += later.retired
+        self.written_bytes += later.written_bytes
+        self.blocked = later.blocked
+
+    @property
+    def did_something(self) -> bool:
+        """Was anything written or removed?"""
+        return bool(self.hour_files or self.unchanged or self.runs or self.retired)
+
+
+def plan_hours(  # noqa: PLR0913 - a pure rule and everything it depends on
+    *,
+    hours: NDArray[np.int64],
+    waiting: NDArray[np.int64],
+    since_seconds: NDArray[np.float64],
+    held: NDArray[np.int64],
+    now: float,
+    watermark: float,
+    policy: WritePolicy,
+) -> NDArray[np.bool_]:
+    """Which sensor-hours with waiting rows are due, all arguments by sensor-hour.
+
+    A first file appears, and a closed hour's late rows join it, once rows have waited for the flush interval.
+    An open hour's file is written again when the waiting rows are `open_hour_rewrite_factor` times what it
+    holds; with factor 0 it is written only when its hour closes. An hour closes when `watermark`, the least
+    Kafka time consumed, is half a flush interval past its end.
+    """
+    waited = now - since_seconds >= policy.flush_interval_seconds
+    closed = watermark >= (hours + 1) * _SECONDS_PER_HOUR + policy.flush_interval_seconds / 2
+    if policy.open_hour_rewrite_factor == 0:
+        return waited & closed
+    grown = waiting >= policy.open_hour_rewrite_factor * held
+    return waited & (closed | grown)
+
+
+def plan_runs(files: Sequence[tuple[StagedName, int]]) -> list[list[StagedName]]:
+    """Which staged files (oldest first, with their rows) to merge: each group of `FAN_IN` of one level."""
+    levels: dict[int, list[StagedName]] = {}
+    for name, rows in files:
+        if rows < MAX_RUN_ROWS:
+            levels.setdefault(name.level, []).append(name)
+    return [
+        names[start : start + FAN_IN]
+        for _, names in sorted(levels.items())
+        for start in range(0, len(names) - FAN_IN + 1, FAN_IN)
+    ]
+
+
+class Compactor:
+    """The only writer of runs and hour files of one data directory."""
+
+    def __init__(self, layout: Layout, disk: Disk, catalog: Catalog, policy: WritePolicy, name: str) -> None:
+        self._layout = layout
+        self._disk = disk
+        self._catalog = catalog
+        self._policy = policy
+        self._name = name
+        self._runs = 0
+        self._settled = False
+        self.staging = Staging(layout)
+
+    def run_once(self, now: float, watermark: float, *, flush: bool = False) -> CompactReport:
+        """Write what is due at `now` (everything with `flush`), retire what is drained, merge what is many.
+
+        `watermark` is the least Kafka time, in seconds, that ingest has consumed on any partition.
+        """
+        report = CompactReport()
+        files = self.staging.refresh()  # 1
+        report.blocked.update(self.staging.damaged)
+        due = self._due(files, now, watermark, flush=flush)
+        self._write_hours(files, due, report)  # 2
+        self._retire([file for file in files if file.drained], now, report)  # 3
+        self._merge_runs([file for file in files if not file.drained], report)  # 4
+        self.staging.refresh()
+        return report
+
+    def _due(self, files: Sequence[StagedFile], now: float, watermark: float, *, flush: bool) -> Keys:
+        waiting = Waiting.over(files)
+        if flush or not len(waiting.keys):
+            return waiting.keys
+        if not self._settled:
+            self._settled = True
+            return self._with_hour_files(waiting.keys)
+        old = now - waiting.since / 1000 >= self._policy.flush_interval_seconds
+        keys = waiting.keys[old]
+        held = self._catalog.rows_of([self.staging.keys.sensor_hour(key) for key in keys.tolist()])
+        due = plan_hours(
+            hours=self.staging.keys.hours(keys),
+            waiting=waiting.rows[old],
+            since_seconds=waiting.since[old] / 1000,
+            held=np.array(held, np.int64),
+            now=now,
+            watermark=watermark,
+            policy=self._policy,
+        )
+        return keys[due]
+
+    def _with_hour_files(self, keys: Keys) -> Keys:
+        """Those that have a file. After a start it is not known which staged rows are in theirs already."""
+        paths = (self._layout.hour_file(self.staging.keys.sensor_hour(key)) for key in keys.tolist())
+        return keys[np.fromiter((path.exists() for path in paths), np.bool_, len(keys))]
+
+    def _write_hours(self, files: Sequence[StagedFile], due: Keys, report: CompactReport) -> None:
+        if not len(due):
+            return
+        done: list[int] = []
+        for block in merged_blocks(files, self.staging.keys, due, BLOCK_ROWS):
+            merges = self._merge_block(block, report)
+            self._disk.publish(aside for merge in merges if (aside := merge.aside))  # commit point
+            self._catalog.record(merge.file for merge in merges)
+            done += self._drained_keys(merges)
+            report.hour_files += sum(merge.aside is not None for merge in merges)
+            report.unchanged += sum(merge.aside is None for merge in merges)
+            report.written_bytes += sum(merge.file.size_bytes for merge in merges if merge.aside)
+            report.rows += len(block)
+        drained = np.array(done, np.int64)
+        for file in files:
+            file.waiting[np.isin(file.keys, drained)] = 0
+
+    def _merge_block(self, block: Readings, report: CompactReport) -> list[HourMerge]:
+        merges = []
+        for key, rows in block.sensor_hours():
+            try:
+                merges.append(
+                    merge_into_hour_file(self._disk, self._layout, key, rows, self._policy.compression)
+                )
+            except Damaged as error:
+                report.blocked[self._layout.hour_file(key)] = str(error)
+        return merges
+
+    def _drained_keys(self, merges: Sequence[HourMerge]) -> list[int]:
+        series = [merge.file.key.series for merge in merges]
+        hours = np.array([merge.file.key.hour for merge in merges], np.int64)
+        keys: list[int] = (self.staging.keys.series_keys(series) | hours).tolist()
+        return keys
+
+    def _retire(self, files: Sequence[StagedFile], now: float, report: CompactReport) -> None:
+        if not files:
+            return
+        entries = [entry for file in files for entry in file.footer.ledger]
+        fold_into_ledger(self._disk, self._layout, entries, now, self._policy.compression)  # commit point
+        self._disk.remove(file.path for file in files)
+        self.staging.forget(files)
+        report.retired += len(files)
+
+    def _merge_runs(self, files: Sequence[StagedFile], report: CompactReport) -> None:
+        by_name = {file.name: file for file in files}
+        for group in plan_runs([(file.name, int(file.waiting.sum())) for file in files]):
+            inputs = [by_name[name] for name in group]
+            run = self._write_run(inputs)
+            self._disk.publish([run])  # commit point
+            self._disk.remove(file.path for file in inputs)
+            self.staging.forget(inputs)
+            report.runs += 1
+            report.written_bytes += run.target.stat().st_size
+
+    def _write_run(self, inputs: Sequence[StagedFile]) -> Aside:
+        """The union of the inputs' waiting rows, aside; it keeps the age of its oldest input."""
+        self._runs += 1
+        level = max(file.name.level for file in inputs) + 1
+        name = StagedName(min(file.name.created for file in inputs), self._name, self._runs, level)
+        aside = self._disk.new_aside(self._layout.staged(name))
+        rows, totals = 0, RunningTotals()
+        blocks = merged_blocks(inputs, self.staging.keys, None, BLOCK_ROWS)
+        schema = to_arrow(Readings.empty()).schema
+        with table_writer(str(aside.path), schema, compression=self._policy.compression) as writer:
+            for block in blocks:
+                writer.write_table(to_arrow(block), row_group_size=ROW_GROUP_ROWS["run"])
+                totals.add(totals_of(block))
+                rows += len(block)
+            ledger = tuple(fold(entry for file in inputs for entry in file.footer.ledger))
+            add_footer(writer, Footer(kind="run", rows=rows, totals=totals.result(), ledger=ledger))
+        seal_file(aside.path)
+        return aside
+
+
+class RunningTotals:
+    """Footer totals of a file written block by block."""
+
+    def __init__(self) -> None:
+        self._held: dict[Source, Totals] = {}
+
+    def add(self, totals: Sequence[Totals]) -> None:
+        """Take in one more block's totals."""
+        for item in totals:
+            held = self._held.get(item.source, item)
+            if held is not item:
+                item = Totals(  # noqa: PLW2901 - the sum takes the item's place
+                    item.source,
+                    min(held.first_offset, item.first_offset),
+                    max(held.last_offset, item.last_offset),
+                    held.readings + item.readings,
+                    (held.hash_sum + item.hash_sum) % (1 << 64),
+                )
+            self._held[item.source] = item
+
+    def result(self) -> tuple[Totals, ...]:
+        """The totals so far, in the sources' order."""
+        return tuple(self._held[source] for source in sorted(self._held))

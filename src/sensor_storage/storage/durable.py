@@ -1,0 +1,260 @@
+"""The only module that may sync, rename or unlink: what it says is on disk is on disk.
+
+Every change to the tree is one of two acts.
+
+`publish` makes files appear whole or not at all, in four steps:
+ 1. write each file aside, in `staging/.aside/`, where nobody reads;
+ 2. sync the files' bytes;
+ 3. rename each to its name: the commit point;
+ 4. sync the directories.
+`remove` unlinks files whose content is durable elsewhere; losing an unlink is harmless.
+
+A death before 3 leaves bytes aside, which the next start deletes; a death between two renames leaves some
+files new and some old, each of them whole. A failed sync is final: the kernel may have dropped the pages, so
+nothing is tried again on the same bytes and the process stops (Halt).
+"""
+
+import ctypes
+import errno
+import itertools
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Protocol, Self
+
+from sensor_storage.errors import DiskFull, Halt
+
+ASIDE = ".aside"
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+_SINGLE_SYNCS = 8
+"""Up to so many files are synced one by one; more are synced by one call for the whole file system."""
+
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+class Steps(Protocol):
+    """The durable steps a disk is made of; a test disk forgets what was not synced."""
+
+    def write(self, path: Path, data: "bytes | memoryview") -> None:
+        """Put the bytes into a new file; not yet durable."""
+        ...
+
+    def sync_files(self, paths: Sequence[Path]) -> None:
+        """Make the files' bytes durable."""
+        ...
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Give the file its name, in place of any older one; not yet durable."""
+        ...
+
+    def make_directories(self, path: Path) -> None:
+        """Create the directory and its parents; not yet durable."""
+        ...
+
+    def sync_directories(self, paths: Sequence[Path]) -> None:
+        """Make the directories' entries, and those of the new ones' parents, durable."""
+        ...
+
+    def unlink(self, path: Path) -> None:
+        """Remove the name; not durable."""
+        ...
+
+
+class Aside:
+    """A file being written where nobody reads; `Disk.publish` gives it its name."""
+
+    def __init__(self, path: Path, target: Path) -> None:
+        self.path = path
+        self.target = target
+
+
+class Disk:
+    """One data directory's durable changes."""
+
+    def __init__(self, root: Path, steps: "Steps | None" = None) -> None:
+        self._aside = root / "staging" / ASIDE
+        self._steps = steps or PosixSteps(root)
+        self._numbers = itertools.count()
+
+    def write_aside(self, target: Path, data: "bytes | memoryview") -> Aside:
+        """Step 1 for one file."""
+        aside = self.new_aside(target)
+        with _meaning(f"write {target}"):
+            self._steps.write(aside.path, data)
+        return aside
+
+    def new_aside(self, target: Path) -> Aside:
+        """A place to write a file piece by piece, instead of `write_aside`."""
+        self._aside.mkdir(parents=True, exist_ok=True)
+        return Aside(self._aside / f"{os.getpid()}-{next(self._numbers)}", target)
+
+    def publish(self, files: Iterable[Aside]) -> None:
+        """Steps 2 to 4: when this returns, every file is durable under its name."""
+        files = list(files)
+        if not files:
+            return
+        directories = sorted({file.target.parent for file in files})
+        with _meaning(f"publish {files[0].target} and {len(files) - 1} more"):
+            for directory in directories:
+                self._steps.make_directories(directory)
+            with _final():
+                self._steps.sync_files([file.path for file in files])
+            for file in files:
+                self._steps.rename(file.path, file.target)  # commit point
+            with _final():
+                self._steps.sync_directories(directories)
+
+    def publish_bytes(self, target: Path, data: "bytes | memoryview") -> None:
+        """Steps 1 to 4 for one file."""
+        self.publish([self.write_aside(target, data)])
+
+    def remove(self, paths: Iterable[Path]) -> None:
+        """Unlink files whose content is durable elsewhere; one already gone is fine."""
+        for path in paths:
+            self._steps.unlink(path)
+
+    def discard(self, files: Iterable[Aside]) -> None:
+        """Give up files written aside."""
+        self.remove(file.path for file in files)
+
+    def clear_aside(self) -> int:
+        """Delete what earlier processes left aside; how many files that was. Only the owner may call it."""
+        self._steps.make_directories(self._aside)
+        left = list(self._aside.iterdir())
+        self.remove(left)
+        return len(left)
+
+    def used_share(self) -> float:
+        """How full the file system is for this user, from 0 to 1."""
+        usage = shutil.disk_usage(self._aside.parent)
+        return usage.used / max(usage.used + usage.free, 1)
+
+
+def replace_hint(path: Path, data: bytes) -> None:
+    """Replace a file whole, for readers' sake; it may be lost, and nothing depends on it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_bytes(data)
+    aside.replace(path)
+
+
+class PosixSteps:
+    """The durable steps on a real file system."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._unsynced_directories: set[Path] = set()
+
+    def write(self, path: Path, data: "bytes | memoryview") -> None:
+        """Put the bytes into a new file."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _created(path) as file:
+            file.write(data)
+
+    def sync_files(self, paths: Sequence[Path]) -> None:
+        """Sync each file, or the file system once for many."""
+        if len(paths) > _SINGLE_SYNCS and self._sync_file_system():
+            return
+        for path in paths:
+            _sync(path)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Rename over the target."""
+        source.replace(target)
+
+    def make_directories(self, path: Path) -> None:
+        """Create what is missing and remember the parents to sync."""
+        missing = list(itertools.takewhile(lambda folder: not folder.exists(), (path, *path.parents)))
+        path.mkdir(parents=True, exist_ok=True)
+        self._unsynced_directories.update(folder.parent for folder in missing)
+
+    def sync_directories(self, paths: Sequence[Path]) -> None:
+        """Sync each directory and the new ones' parents, or the file system once for many."""
+        wanted = sorted({*paths, *self._unsynced_directories})
+        if len(wanted) <= _SINGLE_SYNCS or not self._sync_file_system():
+            for path in wanted:
+                _sync(path)
+        self._unsynced_directories.clear()
+
+    def unlink(self, path: Path) -> None:
+        """Unlink."""
+        path.unlink(missing_ok=True)
+
+    def _sync_file_system(self) -> bool:
+        """`syncfs`: one call instead of thousands. False where the platform has none."""
+        if _LIBC is None:
+            return False
+        handle = os.open(self._root, os.O_RDONLY)
+        try:
+            if _LIBC.syncfs(handle) != 0:
+                code = ctypes.get_errno()
+                raise OSError(code, os.strerror(code), str(self._root))
+        finally:
+            os.close(handle)
+        return True
+
+
+class Lock:
+    """The data directory's lock: one service a directory. Child processes share it by inheritance."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def fileno(self) -> int:
+        """The descriptor to hand down to child processes."""
+        return self._file.fileno()
+
+    def release(self) -> None:
+        """Let the next owner in, once every process that shares the lock has ended."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        """Hold."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Release."""
+        self.release()
+
+
+@contextmanager
+def _created(path: Path) -> Iterator[IO[bytes]]:
+    with path.open("xb", buffering=0) as file:
+        yield file
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _meaning(act: str) -> Iterator[None]:
+    """Turn an operating system's error into one that says how to react."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise DiskFull(f"{act}: no room on the disk", hint="free space or enlarge the disk") from error
+        raise Halt(f"{act}: {error}", hint="check the disk and the directory's permissions") from error
+
+
+@contextmanager
+def _final() -> Iterator[None]:
+    """A failed sync is never tried again, a full disk included."""
+    try:
+        yield
+    except OSError as error:
+        raise Halt(
+            f"sync: {error}; nothing was committed, Kafka will deliver again",
+            hint="check the disk, then start the service again",
+        ) from error

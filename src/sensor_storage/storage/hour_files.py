@@ -1,0 +1,102 @@
+"""Sensor-hour files: read one, and merge further readings into it by set union."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sensor_storage.errors import Damaged
+from sensor_storage.model import SensorHour
+from sensor_storage.storage.durable import Aside, Disk
+from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.parquet import (
+    CheckedFile,
+    Footer,
+    Totals,
+    encode_readings,
+    refuse_newer,
+    stored_digest,
+    totals_of,
+)
+from sensor_storage.storage.readings import Readings, conflicts, union
+
+
+@dataclass(frozen=True, slots=True)
+class HourFile:
+    """What is known of a sensor-hour's file without opening it again."""
+
+    key: SensorHour
+    path: Path
+    rows: int
+    size_bytes: int
+    digest: str
+    first_timestamp: int
+    last_timestamp: int
+    totals: tuple[Totals, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HourMerge:
+    """The outcome of one merge: the file as it will be, and its bytes aside, or None where nothing was new."""
+
+    file: HourFile
+    aside: Aside | None
+
+
+def read_hour_file(path: Path, key: SensorHour) -> tuple[Readings, Footer, str, int]:
+    """Readings, footer, digest and size of the file of a sensor-hour.
+
+    Raises Damaged unless its bytes are those written and it says it is that sensor-hour's file.
+    """
+    file = CheckedFile(path)
+    footer = file.footer()
+    refuse_newer(footer, path)
+    if footer.kind != "hour" or footer.sensor_hour != key:
+        raise Damaged(f"{path}: holds {footer.sensor_hour}, its name says {key}")
+    return file.readings(), footer, file.digest, file.size_bytes
+
+
+def merge_into_hour_file(
+    disk: Disk, layout: Layout, key: SensorHour, new: Readings, compression: str
+) -> HourMerge:
+    """Write aside the union of the sensor-hour's file and `new`, which is in canonical order.
+
+    Publishing the aside file is the caller's commit point; where `new` holds nothing new nothing is written.
+    """
+    path = layout.hour_file(key)
+    merged = new
+    if path.exists():
+        held, footer, digest, size = read_hour_file(path, key)
+        merged = union([held, new])
+        if len(merged) == len(held) and totals_of(merged) == footer.totals:
+            return HourMerge(_described(key, path, held, footer.totals, digest, size), None)
+    footer = Footer(
+        kind="hour", rows=len(merged), totals=totals_of(merged), sensor_hour=key, conflicts=conflicts(merged)
+    )
+    data = encode_readings(merged, footer, compression=compression)
+    described = _described(key, path, merged, footer.totals, stored_digest(data), len(data))
+    return HourMerge(described, disk.write_aside(path, data))
+
+
+def describe(path: Path) -> HourFile:
+    """What there is to know of an hour file found on disk. Raises Damaged."""
+    file = CheckedFile(path)
+    footer = file.footer()
+    if footer.kind != "hour" or footer.sensor_hour is None:
+        raise Damaged(f"{path}: is a {footer.kind} file, not a sensor-hour's")
+    return _described(
+        footer.sensor_hour, path, file.readings(), footer.totals, file.digest, file.size_bytes
+    )
+
+
+def _described(  # noqa: PLR0913 - the fields of a record
+    key: SensorHour, path: Path, rows: Readings, totals: tuple[Totals, ...], digest: str, size: int
+) -> HourFile:
+    return HourFile(
+        key=key,
+        path=path,
+        rows=len(rows),
+        size_bytes=size,
+        digest=digest,
+        first_timestamp=int(rows.timestamp[0]),
+        last_timestamp=int(rows.timestamp[-1]),
+        totals=totals,
+    )

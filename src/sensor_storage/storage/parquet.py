@@ -1,0 +1,365 @@
+"""Format 1 of every Parquet file this service writes, and the digest that is checked before one is opened.
+
+The footer's metadata holds two keys: `sensor_storage`, a JSON `Footer`, and `sensor_storage.digest`, the
+SHA-256 of the whole file computed with the digest's own 64 characters set to `0`. Parquet's page checksums
+miss flips in the footer, some of which abort the process that reads them; so the digest comes first.
+"""
+
+import mmap
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, TypeVar
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from sensor_storage.errors import Damaged, Halt
+from sensor_storage.model import SensorHour, Series, Source
+from sensor_storage.storage.coded import Coded
+from sensor_storage.storage.ledger import LedgerEntry
+from sensor_storage.storage.readings import Readings
+
+FORMAT_VERSION: Final = 1
+WRITER_VERSION: Final = 1
+"""A file whose `min_writer_version` is above this must not be merged by this program."""
+
+_FOOTER_KEY = "sensor_storage"
+_DIGEST_KEY = "sensor_storage.digest"
+_UNSET_DIGEST = "0" * 64
+_MAGIC = b"PAR1"
+
+SCHEMA: Final = pa.schema(
+    [
+        ("asset_id", pa.string()),
+        ("sensor_name", pa.string()),
+        ("timestamp", pa.timestamp("us", tz="UTC")),
+        ("value", pa.float64()),
+        ("text", pa.string()),
+        ("unit", pa.string()),
+        ("quality", pa.string()),
+        ("kafka_topic", pa.string()),
+        ("kafka_topic_id", pa.string()),
+        ("kafka_partition", pa.int32()),
+        ("kafka_leader_epoch", pa.int32()),
+        ("kafka_offset", pa.int64()),
+        ("kafka_index", pa.int32()),
+        ("decode_revision", pa.int16()),
+    ]
+)
+"""The columns of segments, runs and sensor-hour files."""
+
+CODED_COLUMNS: Final = ("asset_id", "sensor_name", "unit", "quality", "kafka_topic", "kafka_topic_id")
+_DELTA_COLUMNS = {"timestamp": "DELTA_BINARY_PACKED", "kafka_offset": "DELTA_BINARY_PACKED"}
+_DICTIONARY_COLUMNS = [*CODED_COLUMNS, "kafka_partition", "kafka_leader_epoch", "kafka_index", "decode_revision"]
+
+ROW_GROUP_ROWS: Final = {"segment": 1 << 14, "run": 1 << 15, "hour": 1 << 17}
+
+Kind: TypeAlias = Literal["segment", "run", "hour"]
+S = TypeVar("S", bound=np.generic)
+
+
+class Totals(msgspec.Struct, frozen=True, order=True):
+    """What the file holds from one source; offsets with both ends included."""
+
+    source: Source
+    first_offset: int
+    last_offset: int
+    readings: int
+    hash_sum: int
+
+
+class Footer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file says of itself. `sensor_hour` is set for hour files, `ledger` for segments and runs."""
+
+    kind: Kind
+    rows: int
+    totals: tuple[Totals, ...]
+    ledger: tuple[LedgerEntry, ...] = ()
+    sensor_hour: SensorHour | None = None
+    conflicts: int = 0
+    format_version: int = FORMAT_VERSION
+    min_writer_version: int = WRITER_VERSION
+
+
+_FOOTER_DECODER = msgspec.json.Decoder(Footer)
+
+
+def encode_readings(readings: Readings, footer: Footer, *, compression: str = "zstd") -> memoryview:
+    """The bytes of a segment, run or hour file with these readings, in their order."""
+    return encode_table(
+        to_arrow(readings), footer, compression=compression, row_group_rows=ROW_GROUP_ROWS[footer.kind]
+    )
+
+
+def encode_table(
+    table: pa.Table, footer: msgspec.Struct, *, compression: str = "zstd", row_group_rows: int = 1 << 17
+) -> memoryview:
+    """The bytes of a Parquet file with this table, footer and digest."""
+    sink = pa.BufferOutputStream()
+    with table_writer(sink, table.schema, compression=compression) as writer:
+        writer.write_table(table, row_group_size=row_group_rows)
+        add_footer(writer, footer)
+    data = memoryview(bytearray(sink.getvalue()))
+    place = _digest_place(data)
+    data[place : place + 64] = sha256(data).hexdigest().encode()
+    return data.toreadonly()
+
+
+def seal_file(path: Path) -> None:
+    """Compute and set the digest of a file that was written piece by piece."""
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as data:
+        place = _digest_place(data, path)
+        data[place : place + 64] = sha256(data).hexdigest().encode()
+        data.flush()
+
+
+def table_writer(sink: "pa.NativeFile | str", schema: pa.Schema, *, compression: str) -> pq.ParquetWriter:
+    """A Parquet writer with this format's encodings."""
+    names = set(schema.names)
+    return pq.ParquetWriter(
+        sink,
+        schema,
+        compression=compression,
+        use_dictionary=[name for name in _DICTIONARY_COLUMNS if name in names],
+        column_encoding={name: code for name, code in _DELTA_COLUMNS.items() if name in names},
+        write_page_checksum=True,
+        store_schema=False,
+        write_statistics=True,
+    )
+
+
+def add_footer(writer: pq.ParquetWriter, footer: msgspec.Struct) -> None:
+    """Write the footer's metadata, the digest still unset."""
+    writer.add_key_value_metadata(
+        {_FOOTER_KEY: msgspec.json.encode(footer).decode(), _DIGEST_KEY: _UNSET_DIGEST}
+    )
+
+
+def digest_of(data: "bytes | memoryview | mmap.mmap") -> str:
+    """The digest the file should carry, computed from its bytes."""
+    place = _digest_place(data)
+    digest = sha256(memoryview(data)[:place])
+    digest.update(_UNSET_DIGEST.encode())
+    digest.update(memoryview(data)[place + 64 :])
+    return digest.hexdigest()
+
+
+def stored_digest(data: "bytes | memoryview | mmap.mmap") -> str:
+    """The digest the file carries, not checked."""
+    place = _digest_place(data)
+    return bytes(data[place : place + 64]).decode("ascii", "replace")
+
+
+def checked_digest(data: "bytes | memoryview | mmap.mmap", path: Path) -> str:
+    """The file's digest; Damaged unless the bytes are those that were written."""
+    place = _digest_place(data, path)
+    computed = digest_of(data)
+    if bytes(data[place : place + 64]) != computed.encode():
+        raise Damaged(
+            f"{path}: the bytes differ from what was written (digest mismatch)",
+            hint="run `sensor-storage verify`; keep the file for inspection, do not edit it",
+        )
+    return computed
+
+
+class CheckedFile:
+    """A Parquet file whose digest has been checked, open for reading."""
+
+    def __init__(self, path: Path) -> None:
+        data = path.read_bytes()
+        self.path = path
+        self.size_bytes = len(data)
+        self.digest = checked_digest(data, path)
+        self.parquet = pq.ParquetFile(
+            pa.BufferReader(data), read_dictionary=list(CODED_COLUMNS), page_checksum_verification=True
+        )
+
+    @property
+    def metadata(self) -> bytes:
+        """The JSON footer."""
+        found: dict[bytes, bytes] = self.parquet.metadata.metadata or {}
+        if _FOOTER_KEY.encode() not in found:
+            raise Damaged(f"{self.path}: not a file of this service")
+        return found[_FOOTER_KEY.encode()]
+
+    def footer(self) -> Footer:
+        """The footer of a segment, run or hour file."""
+        try:
+            return _FOOTER_DECODER.decode(self.metadata)
+        except msgspec.DecodeError as error:
+            raise Damaged(f"{self.path}: footer not understood: {error}") from error
+
+    def series_and_timestamp(self) -> tuple[Coded[Series], NDArray[np.int64]]:
+        """Two columns only: whose each row is, and when."""
+        columns = self.parquet.read(["asset_id", "sensor_name", "timestamp"]).unify_dictionaries()
+        if not columns.num_rows:
+            return Coded(np.empty(0, np.int32), ()), np.empty(0, np.int64)
+        columns = columns.combine_chunks()
+        series = _zipped_series(_coded(columns["asset_id"]), _coded(columns["sensor_name"]))
+        return series, _chunk(columns["timestamp"]).view(pa.int64()).to_numpy()
+
+    def readings(self) -> Readings:
+        """All rows."""
+        return from_arrow(self.parquet.read())
+
+    def rows(self, start: int, stop: int) -> Readings:
+        """The rows from `start` up to `stop`, reading only their row groups."""
+        groups, first, seen = [], 0, 0
+        metadata = self.parquet.metadata
+        for group in range(metadata.num_row_groups):
+            count = metadata.row_group(group).num_rows
+            if seen < stop and seen + count > start:
+                if not groups:
+                    first = seen
+                groups.append(group)
+            seen += count
+        if not groups:
+            return Readings.empty()
+        return from_arrow(self.parquet.read_row_groups(groups).slice(start - first, stop - start))
+
+
+def refuse_newer(footer: Footer, path: Path) -> None:
+    """Halt rather than drop columns that a newer program wrote."""
+    if footer.min_writer_version > WRITER_VERSION:
+        raise Halt(
+            f"{path}: needs a program of writer version {footer.min_writer_version}, this one is {WRITER_VERSION}",
+            hint="upgrade this service before it merges that file",
+        )
+
+
+def to_arrow(readings: Readings) -> pa.Table:
+    """The columns of SCHEMA; names as dictionaries that hold only what occurs."""
+    series, source = readings.series.compact(), readings.source.compact()
+    missing = np.isnan(readings.value)
+    columns: list[Any] = [
+        _dictionary(series.map_values(lambda item: item.asset)),
+        _dictionary(series.map_values(lambda item: item.sensor)),
+        pa.array(readings.timestamp).cast(SCHEMA.field("timestamp").type),
+        pa.array(readings.value, mask=missing if missing.any() else None),
+        pa.nulls(len(readings), pa.string()) if readings.text is None else readings.text,
+        _dictionary(readings.unit.compact()),
+        _dictionary(readings.quality.compact()),
+        _dictionary(source.map_values(lambda item: item.topic)),
+        _dictionary(source.map_values(lambda item: item.topic_id)),
+        pa.array(_per_source(source, [item.partition for item in source.values])),
+        pa.array(_per_source(source, [item.leader_epoch for item in source.values])),
+        pa.array(readings.offset),
+        pa.array(readings.index),
+        pa.array(readings.revision),
+    ]
+    return pa.Table.from_arrays(columns, names=SCHEMA.names)
+
+
+def from_arrow(table: pa.Table) -> Readings:
+    """Readings from the columns of SCHEMA, names plain or as dictionaries."""
+    table = table.unify_dictionaries().combine_chunks()
+    if not table.num_rows:
+        return Readings.empty()
+    value = _numpy(table["value"], np.float64)
+    text = _chunk(table["text"])
+    return Readings(
+        series=_zipped_series(_coded(table["asset_id"]), _coded(table["sensor_name"])),
+        timestamp=_chunk(table["timestamp"]).view(pa.int64()).to_numpy(),
+        value=np.where(np.isnan(value), np.nan, value) if table["value"].null_count else value,
+        text=None if text.null_count == len(text) else text,
+        unit=_coded(table["unit"]),
+        quality=_coded(table["quality"]),
+        source=_zipped_source(
+            _coded(table["kafka_topic"]),
+            _coded(table["kafka_topic_id"]),
+            _numpy(table["kafka_partition"], np.int32),
+            _numpy(table["kafka_leader_epoch"], np.int32),
+        ),
+        offset=_numpy(table["kafka_offset"], np.int64),
+        index=_numpy(table["kafka_index"], np.int32),
+        revision=_numpy(table["decode_revision"], np.int16),
+    )
+
+
+def totals_of(readings: Readings) -> tuple[Totals, ...]:
+    """The footer's account of a block, by source."""
+    if not len(readings):
+        return ()
+    return tuple(
+        Totals(item.source, item.first_offset, item.last_offset, item.readings, item.hash_sum)
+        for item in readings.totals()
+    )
+
+
+def _dictionary(column: Coded[str]) -> pa.DictionaryArray:
+    codes = pa.array(column.codes, mask=column.codes < 0) if (column.codes < 0).any() else pa.array(column.codes)
+    return pa.DictionaryArray.from_arrays(codes, pa.array(column.values, pa.string()))
+
+
+def _per_source(source: Coded[Source], values: list[int]) -> NDArray[np.int32]:
+    return np.array(values, np.int32)[source.codes]
+
+
+def _chunk(column: pa.ChunkedArray) -> Any:  # noqa: ANN401 - arrays of any type
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+
+
+def _numpy(column: pa.ChunkedArray, kind: type[S]) -> NDArray[S]:
+    array: NDArray[S] = _chunk(column).to_numpy(zero_copy_only=False)
+    return array.astype(kind, copy=False)
+
+
+def _coded(column: pa.ChunkedArray) -> Coded[str]:
+    array = _chunk(column)
+    if not isinstance(array, pa.DictionaryArray):
+        array = array.dictionary_encode()
+    codes = array.indices
+    if codes.null_count:
+        codes = codes.fill_null(-1)
+    return Coded(codes.to_numpy().astype(np.int32, copy=False), tuple(array.dictionary.to_pylist()))
+
+
+def _zipped_series(asset: Coded[str], sensor: Coded[str]) -> Coded[Series]:
+    pairs = asset.codes.astype(np.int64) * max(len(sensor.values), 1) + sensor.codes
+    codes, keys = _factorize(pairs)
+    width = max(len(sensor.values), 1)
+    return Coded(codes, tuple(Series(asset.values[key // width], sensor.values[key % width]) for key in keys))
+
+
+def _zipped_source(
+    topic: Coded[str], topic_id: Coded[str], partition: NDArray[np.int32], epoch: NDArray[np.int32]
+) -> Coded[Source]:
+    columns = [topic.codes, topic_id.codes, partition, epoch]
+    packed = np.zeros(len(partition), np.int64)
+    for column in columns:
+        codes, keys = _factorize(column.astype(np.int64))
+        packed = _factorize(packed * len(keys) + codes)[0].astype(np.int64)
+    _, first = np.unique(packed, return_index=True)
+    values = tuple(
+        Source(
+            topic.values[topic.codes[row]], topic_id.values[topic_id.codes[row]], int(partition[row]), int(epoch[row])
+        )
+        for row in first
+    )
+    return Coded(packed.astype(np.int32), values)
+
+
+def _factorize(keys: NDArray[np.int64]) -> tuple[NDArray[np.int32], list[int]]:
+    """Codes by sorted key, found on the first rows of each run of equal keys: stored files have long runs."""
+    heads = np.flatnonzero(np.diff(keys, prepend=keys[0] - 1))
+    unique, codes = np.unique(keys[heads], return_inverse=True)
+    lengths = np.diff(np.append(heads, len(keys)))
+    return np.repeat(codes.astype(np.int32), lengths), unique.tolist()
+
+
+def _digest_place(data: "bytes | memoryview | mmap.mmap", path: Path = Path("?")) -> int:
+    """Where the digest's characters are: behind its key, in the last bytes of the file."""
+    size = len(data)
+    if size < 12 or bytes(data[size - 4 :]) != _MAGIC:
+        raise Damaged(f"{path}: not a whole Parquet file ({size} bytes)")
+    length = int.from_bytes(data[size - 8 : size - 4], "little")
+    start = max(0, size - 8 - length)
+    footer = bytes(data[start : size - 8])
+    key = footer.rfind(_DIGEST_KEY.encode())
+    place = key + len(_DIGEST_KEY) + 2  # thrift: field header, then the length of the string
+    if key < 0 or place + 64 > len(footer) or footer[place - 2 : place] != b"\x18\x40":
+        raise Damaged(f"{path}: carries no digest; not a file of this service, or damaged")
+    return start + place

@@ -1,0 +1,206 @@
+"""The staging area: segments as they were consumed, and the larger runs they are merged into.
+
+Every staged file is in canonical order, so the rows of one sensor-hour stand together in it. Its index says
+which sensor-hours it holds, where, and how many of their rows still wait for their hour file.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sensor_storage.errors import Damaged
+from sensor_storage.model import MICROSECONDS_PER_HOUR, SensorHour, Series
+from sensor_storage.storage.layout import Layout, StagedName
+from sensor_storage.storage.parquet import CheckedFile, Footer
+from sensor_storage.storage.readings import Readings, union
+
+_HOUR_BITS = 32
+_HOUR_MASK = (1 << _HOUR_BITS) - 1
+
+Keys = NDArray[np.int64]
+
+
+class SensorHourKeys:
+    """Sensor-hours as single integers: the series' number in this process above, the hour below."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Series, int] = {}
+        self._series: list[Series] = []
+        self._ranks = np.empty(0, np.int64)
+
+    def series_keys(self, series: Sequence[Series]) -> Keys:
+        """For each series the key of its hour 0."""
+        numbers = [self._numbers.get(item, -1) for item in series]
+        for place, number in enumerate(numbers):
+            if number < 0:
+                numbers[place] = self._numbers.setdefault(series[place], len(self._series))
+                self._series.append(series[place])
+        return np.array(numbers, np.int64) << _HOUR_BITS
+
+    def sensor_hour(self, key: int) -> SensorHour:
+        """What the key stands for."""
+        return SensorHour(self._series[key >> _HOUR_BITS], key & _HOUR_MASK)
+
+    def hours(self, keys: Keys) -> NDArray[np.int64]:
+        """The hour of each key."""
+        return keys & _HOUR_MASK
+
+    def canonical(self, keys: Keys) -> Keys:
+        """For each key an integer that orders as its series by name, then its hour."""
+        if len(self._ranks) != len(self._series):
+            order = sorted(range(len(self._series)), key=self._series.__getitem__)
+            self._ranks = np.empty(len(order), np.int64)
+            self._ranks[order] = np.arange(len(order))
+        return (self._ranks[keys >> _HOUR_BITS] << _HOUR_BITS) | (keys & _HOUR_MASK)
+
+
+@dataclass(eq=False)
+class StagedFile:
+    """One segment or run. `keys`, `starts` and `counts` index its sensor-hours; `waiting` counts the rows
+    of each that are not yet known to be in their hour file."""
+
+    name: StagedName
+    path: Path
+    footer: Footer
+    size_bytes: int
+    keys: Keys
+    starts: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    waiting: NDArray[np.int64]
+
+    @property
+    def drained(self) -> bool:
+        """Is every row in a durable hour file?"""
+        return not self.waiting.any()
+
+    def read(self, entries: NDArray[np.int64]) -> Readings:
+        """The rows of the index entries, which must be in ascending order."""
+        start = int(self.starts[entries[0]])
+        last = entries[-1]
+        stop = int(self.starts[last] + self.counts[last])
+        rows = CheckedFile(self.path).rows(start, stop)
+        if int(self.counts[entries].sum()) == stop - start:
+            return rows
+        wanted = np.zeros(len(self.keys), np.bool_)
+        wanted[entries] = True
+        span = slice(entries[0], last + 1)
+        return rows.where(np.repeat(wanted[span], self.counts[span]))
+
+
+class Staging:
+    """The live staged files, kept in step with the directory."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._files: dict[StagedName, StagedFile] = {}
+        self.keys = SensorHourKeys()
+        self.damaged: dict[Path, str] = {}
+
+    def refresh(self) -> list[StagedFile]:
+        """The live files, oldest first; a damaged one is left where it is and listed in `damaged`."""
+        present = dict(self._layout.staged_files())
+        self._files = {name: file for name, file in self._files.items() if name in present}
+        self.damaged = {path: why for path, why in self.damaged.items() if path in present.values()}
+        for name, path in present.items():
+            if name not in self._files and path not in self.damaged:
+                self._load(name, path)
+        return self.live
+
+    @property
+    def live(self) -> list[StagedFile]:
+        """The files as last seen, oldest first."""
+        return [self._files[name] for name in sorted(self._files)]
+
+    def forget(self, files: Sequence[StagedFile]) -> None:
+        """These files have been removed."""
+        for file in files:
+            self._files.pop(file.name, None)
+
+    def _load(self, name: StagedName, path: Path) -> None:
+        try:
+            file = CheckedFile(path)
+            self._files[name] = self._indexed(name, file)
+        except FileNotFoundError:
+            return
+        except Damaged as error:
+            self.damaged[path] = str(error)
+
+    def _indexed(self, name: StagedName, file: CheckedFile) -> StagedFile:
+        series, timestamp = file.series_and_timestamp()
+        row_keys = np.empty(0, np.int64)
+        if len(timestamp):
+            row_keys = self.keys.series_keys(series.values)[series.codes] + timestamp // MICROSECONDS_PER_HOUR
+        starts = np.flatnonzero(np.diff(row_keys, prepend=-1))
+        counts = np.diff(np.append(starts, len(row_keys)))
+        return StagedFile(
+            name=name,
+            path=file.path,
+            footer=file.footer(),
+            size_bytes=file.size_bytes,
+            keys=row_keys[starts],
+            starts=starts,
+            counts=counts,
+            waiting=counts.copy(),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Waiting:
+    """The sensor-hours with waiting rows: how many, and since when (ms, by the oldest file that has some)."""
+
+    keys: Keys
+    rows: NDArray[np.int64]
+    since: NDArray[np.int64]
+
+    @classmethod
+    def over(cls, files: Sequence[StagedFile]) -> "Waiting":
+        """Summed over the files."""
+        some = [np.flatnonzero(file.waiting) for file in files]
+        none = np.empty(0, np.int64)
+        keys = np.concatenate([none, *(file.keys[i] for file, i in zip(files, some, strict=True))])
+        rows = np.concatenate([none, *(file.waiting[i] for file, i in zip(files, some, strict=True))])
+        created = np.concatenate(
+            [none, *(np.full(len(i), file.name.created) for file, i in zip(files, some, strict=True))]
+        )
+        unique, places = np.unique(keys, return_inverse=True)
+        since = np.full(len(unique), np.iinfo(np.int64).max)
+        np.minimum.at(since, places, created)
+        total = np.zeros(len(unique), np.int64)
+        np.add.at(total, places, rows)
+        return cls(unique, total, since)
+
+
+def merged_blocks(
+    files: Sequence[StagedFile], keys: SensorHourKeys, wanted: "Keys | None", max_rows: int
+) -> Iterator[Readings]:
+    """The union of the files' waiting rows (of the wanted sensor-hours, or all), as blocks in canonical order.
+
+    A block holds whole sensor-hours and, unless one alone is larger, at most about `max_rows` rows.
+    """
+    entries = [_chosen(file, wanted) for file in files]
+    chosen = np.concatenate([np.empty(0, np.int64), *(f.keys[e] for f, e in zip(files, entries, strict=True))])
+    counts = np.concatenate([np.empty(0, np.int64), *(f.counts[e] for f, e in zip(files, entries, strict=True))])
+    if not len(chosen):
+        return
+    order = np.unique(keys.canonical(chosen), return_inverse=True)[1]
+    rows = np.zeros(int(order.max()) + 1, np.int64)
+    np.add.at(rows, order, counts)
+    block_of_key = (np.cumsum(rows) - 1) // max_rows
+    block_of_entry = np.split(block_of_key[order], np.cumsum([len(e) for e in entries])[:-1])
+    for block in np.unique(block_of_key):
+        parts = [
+            file.read(mine)
+            for file, places, blocks in zip(files, entries, block_of_entry, strict=True)
+            if len(mine := places[blocks == block])
+        ]
+        yield union(parts)
+
+
+def _chosen(file: StagedFile, wanted: "Keys | None") -> NDArray[np.int64]:
+    mask = file.waiting > 0
+    if wanted is not None:
+        mask &= np.isin(file.keys, wanted)
+    return np.flatnonzero(mask)

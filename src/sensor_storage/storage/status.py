@@ -1,0 +1,114 @@
+"""What each worker says of itself: a small JSON file a worker in `run/`, replaced whole about every second.
+
+The API, `status` and the demo read these; nothing that must not be lost is kept here.
+"""
+
+from typing import TypeVar
+
+import msgspec
+
+from sensor_storage.storage.durable import replace_hint
+from sensor_storage.storage.layout import Layout
+
+FRESH_SECONDS = 15
+"""A status older than this comes from a worker that hangs or is gone."""
+
+
+class PartitionStatus(msgspec.Struct, frozen=True):
+    """How far one partition has been read; `end` is -1 where the broker has not said."""
+
+    topic: str
+    partition: int
+    position: int
+    end: int
+
+    @property
+    def lag(self) -> int:
+        """Messages that wait in Kafka."""
+        return max(0, self.end - self.position) if self.end >= 0 else 0
+
+
+class IngestStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One ingest worker. Counts are since its start; `watermark` and `time` are seconds since 1970."""
+
+    worker: str
+    pid: int
+    time: float
+    started: float
+    ready: bool
+    messages: int
+    readings: int
+    dead_letters: dict[str, int]
+    empty: int
+    skipped: int
+    gaps: int
+    segments: int
+    segment_bytes: int
+    watermark: float
+    paused: str = ""
+    kafka_error: str = ""
+    halted: str = ""
+    topics: int = 0
+    partitions: tuple[PartitionStatus, ...] = ()
+
+    @property
+    def lag(self) -> int:
+        """Messages that wait in Kafka, over all partitions of this worker."""
+        return sum(item.lag for item in self.partitions)
+
+
+class MaintainStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The maintain worker: what was received by the ledger, and where it is stored."""
+
+    worker: str
+    pid: int
+    time: float
+    started: float
+    received_messages: int
+    received_readings: int
+    dead_letters: int
+    empty: int
+    gaps: int
+    stored_readings: int
+    staged_files: int
+    staged_bytes: int
+    waiting_readings: int
+    open_sensor_hours: int
+    hour_files: int
+    hour_file_bytes: int
+    rounds: int
+    hour_files_written: int
+    runs_written: int
+    written_bytes: int
+    last_round_seconds: float
+    blocked: dict[str, str] = {}
+    halted: str = ""
+
+
+Status = TypeVar("Status", IngestStatus, MaintainStatus)
+
+
+def write_status(layout: Layout, status: IngestStatus | MaintainStatus) -> None:
+    """Let others see it."""
+    replace_hint(layout.run / f"{status.worker}.json", msgspec.json.encode(status))
+
+
+def read_ingest(layout: Layout) -> list[IngestStatus]:
+    """The status of each ingest worker, as last written."""
+    return _read(layout, "ingest-*.json", IngestStatus)
+
+
+def read_maintain(layout: Layout) -> MaintainStatus | None:
+    """The status of the maintain worker, as last written."""
+    found = _read(layout, "maintain.json", MaintainStatus)
+    return found[0] if found else None
+
+
+def _read(layout: Layout, pattern: str, kind: type[Status]) -> list[Status]:
+    found = []
+    for path in sorted(layout.run.glob(pattern)):
+        try:
+            found.append(msgspec.json.decode(path.read_bytes(), type=kind))
+        except (OSError, msgspec.DecodeError):
+            continue
+    return found

@@ -1,0 +1,162 @@
+"""Worker processes by role: started, started again when they end badly, and ended with their parent.
+
+Every worker inherits two descriptors: the data directory's lock, so that the directory stays owned until the
+last worker has ended, and one end of a pipe whose other end only the supervisor holds. However the supervisor
+ends, the pipe closes, and each worker finishes as if it had been told to.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Event, Thread
+
+from sensor_storage.clock import Clock
+from sensor_storage.log import get
+
+STOP_SECONDS = 25
+"""Workers that have not ended by themselves then are killed: nothing durable is lost by it."""
+
+WORKER_DEADLINE_SECONDS = 20
+_POLL_SECONDS = 0.2
+_FIRST_BACKOFF_SECONDS = 1.0
+_LONGEST_BACKOFF_SECONDS = 30.0
+_STEADY_SECONDS = 60.0
+LIFELINE = "SENSOR_STORAGE_LIFELINE"
+_log = get("supervisor")
+
+
+@dataclass(slots=True)
+class _Worker:
+    name: str
+    arguments: Sequence[str]
+    process: "subprocess.Popen[bytes] | None" = None
+    started: float = 0.0
+    backoff: float = _FIRST_BACKOFF_SECONDS
+    restart_at: float = 0.0
+
+
+class Supervisor:
+    """Runs one process a worker until told to stop."""
+
+    def __init__(self, workers: Sequence[tuple[str, Sequence[str]]], clock: Clock, lock: int) -> None:
+        self._workers = [_Worker(name, arguments) for name, arguments in workers]
+        self._clock = clock
+        self._lock = lock
+        self._lifeline, self._held = os.pipe()
+
+    def run(self, stop: Event) -> int:
+        """Keep the workers running until `stop` is set, then end them. The exit status for the process."""
+        try:
+            while not stop.wait(_POLL_SECONDS):
+                for worker in self._workers:
+                    self._look_after(worker)
+        finally:
+            clean = self._end()
+        return 0 if clean else 1
+
+    def _look_after(self, worker: _Worker) -> None:
+        now = self._clock.monotonic()
+        if worker.process is None:
+            if now >= worker.restart_at:
+                self._start(worker)
+            return
+        status = worker.process.poll()
+        if status is None:
+            return
+        if now - worker.started > _STEADY_SECONDS:
+            worker.backoff = _FIRST_BACKOFF_SECONDS
+        _log.warning("worker_ended", worker=worker.name, status=status, again_in_seconds=worker.backoff)
+        worker.process = None
+        worker.restart_at = now + worker.backoff
+        worker.backoff = min(worker.backoff * 2, _LONGEST_BACKOFF_SECONDS)
+
+    def _start(self, worker: _Worker) -> None:
+        worker.started = self._clock.monotonic()
+        worker.process = subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-m", "sensor_storage", *worker.arguments],
+            stdin=subprocess.DEVNULL,
+            pass_fds=(self._lifeline, self._lock),
+            env={**os.environ, LIFELINE: str(self._lifeline)},
+        )
+        _log.info("worker_started", worker=worker.name, pid=worker.process.pid)
+
+    def _end(self) -> bool:
+        running = [worker for worker in self._workers if worker.process is not None]
+        for worker in running:
+            if worker.process is not None:
+                worker.process.terminate()
+        deadline = self._clock.monotonic() + STOP_SECONDS
+        clean = True
+        for worker in running:
+            clean &= self._ended(worker, deadline)
+        os.close(self._held)
+        os.close(self._lifeline)
+        return clean
+
+    def _ended(self, worker: _Worker, deadline: float) -> bool:
+        if worker.process is None:
+            return True
+        try:
+            status = worker.process.wait(max(0.1, deadline - self._clock.monotonic()))
+        except subprocess.TimeoutExpired:
+            _log.warning("worker_killed", worker=worker.name)
+            worker.process.kill()
+            worker.process.wait()
+            return False
+        if status:
+            _log.warning("worker_ended", worker=worker.name, status=status)
+        return status == 0
+
+
+def until_told() -> Event:
+    """An event that SIGTERM, SIGINT or the end of the supervisor sets. Call it from the main thread."""
+    stop = Event()
+
+    def tell(_signal: int, _frame: object) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, tell)
+    signal.signal(signal.SIGINT, tell)
+    lifeline = os.environ.get(LIFELINE)
+    if lifeline is not None:
+        Thread(target=_watch, args=(int(lifeline), stop), name="lifeline", daemon=True).start()
+    return stop
+
+
+def _watch(lifeline: int, stop: Event) -> None:
+    os.read(lifeline, 1)
+    stop.set()
+
+
+def work(run: Callable[[Event], None], stop: Event) -> int:
+    """Run a worker's loop on a thread of its own and wait; its exit status.
+
+    A client library that hangs cannot keep the process: once told to stop, the loop has
+    `WORKER_DEADLINE_SECONDS`; what was not durable by then Kafka delivers again.
+    """
+    outcome: list[BaseException | None] = []
+
+    def body() -> None:
+        try:
+            run(stop)
+            outcome.append(None)
+        except BaseException as error:  # noqa: BLE001 - reported by the main thread
+            outcome.append(error)
+        finally:
+            stop.set()
+
+    thread = Thread(target=body, name="worker", daemon=True)
+    thread.start()
+    while not stop.wait(3600):
+        pass
+    thread.join(WORKER_DEADLINE_SECONDS)
+    if outcome and outcome[0] is not None:
+        raise outcome[0]
+    if not outcome:
+        _log.warning("worker_left_hanging")
+        sys.stderr.flush()
+        os._exit(0)
+    return 0
