@@ -59,7 +59,7 @@ check: $(STAMP)  ## Check format, lint, types and import directions
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-timings
+	$(BIN)/lint-imports --no-logo
 
 format: $(STAMP)  ## Format the code and mend what can be mended
 	$(BIN)/ruff format .
