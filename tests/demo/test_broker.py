@@ -1,6 +1,7 @@
 """The embedded broker: what it promises to the demo and to every other test."""
 
 import hashlib
+import json
 import os
 import signal
 import socket
@@ -66,6 +67,13 @@ def test_a_remembered_port_that_is_taken_gives_way(tmp_path: Path) -> None:
     ):
         assert broker.bootstrap_servers != first
         produce(broker.bootstrap_servers, "kept", ["at a new address"])
+
+
+def test_a_cluster_id_that_looks_like_an_option_is_taken_as_it_is(tmp_path: Path) -> None:
+    identity = {"cluster_id": "-ABCDEFGHIJKLMNOPQRSTg", "port": 0, "controller_port": 0}
+    (tmp_path / "broker.json").write_text(json.dumps(identity), "utf-8")
+    with EmbeddedBroker(tmp_path) as broker:
+        assert broker.running
 
 
 def test_it_ends_with_its_parent_after_kill_9(foreground: "subprocess.Popen[str]") -> None:

@@ -156,7 +156,8 @@ class EmbeddedBroker:
 
     def _format(self, storage_tool: list[str], settings: Path) -> None:
         identity = self._known_identity()
-        command = [*storage_tool, "--cluster-id", identity.cluster_id, "--config", str(settings)]
+        # "=" because one id in 64 starts with a dash
+        command = [*storage_tool, f"--cluster-id={identity.cluster_id}", "--config", str(settings)]
         with self.log_file.open("wb") as log:
             code = subprocess.run(
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, check=False
