@@ -1,0 +1,206 @@
+"""What a setting's value may be: each kind turns text or a TOML value into its type, and can say its rule.
+
+A kind is `Annotated[type, how to read it, Rule("words that end the sentence: NAME must be …")]`. Units are
+in the type: durations are `timedelta`, sizes `ByteSize`. Every kind also takes a value of its own type.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Annotated, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from annotated_types import Ge, Gt, Le
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    ByteSize,
+    PlainValidator,
+    SecretStr,
+    StringConstraints,
+)
+
+_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|min|h|d)?")
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_SERVER = re.compile(r"([A-Za-z][A-Za-z0-9_]*://)?(\[[0-9A-Fa-f:.]+\]|[^\s,:/\[\]]+)(:(?P<port>\d{1,5}))?")
+_SIBLINGS = frozenset({"aggregated", "staging", "deadletter", "ledger", "damaged", "run"})
+_HIGHEST_PORT = 65_535
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a value must be, in words that end the sentence "NAME must be …"."""
+
+    words: str
+
+
+def _no_truth(value: _Value) -> _Value:
+    if isinstance(value, bool):
+        raise ValueError("true and false are no numbers")  # noqa: TRY004 - pydantic collects ValueError
+    return value
+
+
+def _upper(value: object) -> object:
+    return value.strip().upper() if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    match = _DURATION.fullmatch(str(value).strip().lower())
+    if isinstance(value, bool) or not match:
+        raise ValueError("no number with a unit: ms, s, m, h or d")
+    try:
+        return timedelta(seconds=float(match["number"]) * _UNIT_SECONDS[match["unit"] or "s"])
+    except OverflowError:
+        raise ValueError("longer than time itself") from None
+
+
+def _above_zero(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("not above 0")
+    return value
+
+
+def _size(value: object) -> object:
+    """Let Kubernetes' spellings, `512Mi` and `20G`, through as the sizes they mean."""
+    text = value.strip() if isinstance(value, str) else _no_truth(value)
+    return f"{text}B" if isinstance(text, str) and re.search(r"(?i)\d\s*[kmgtp]i?$", text) else text
+
+
+def _share(value: object) -> object:
+    if isinstance(value, str) and value.strip().endswith("%"):
+        return float(value.strip()[:-1]) / 100
+    return _no_truth(value)
+
+
+def _factor(value: float) -> float:
+    if 0 < value < 1:
+        raise ValueError("between 0 and 1 every new reading would rewrite the file")
+    return value
+
+
+def _zone(value: object) -> tzinfo:
+    if isinstance(value, tzinfo):
+        return value
+    if str(value).strip().upper() in {"UTC", "Z"}:
+        return UTC
+    try:
+        return ZoneInfo(str(value).strip())
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("this machine knows no such zone") from None
+
+
+def _moment(value: object) -> object:
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value.strip())
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
+
+
+def _pattern(value: object) -> re.Pattern[str]:
+    if isinstance(value, re.Pattern):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("not text")  # noqa: TRY004 - pydantic collects ValueError
+    try:
+        return re.compile(value)
+    except re.error as error:
+        raise ValueError(str(error)) from None
+
+
+def _servers(value: object) -> str:
+    """Give `host:port,host:port`, from such text or from a TOML list."""
+    listed = value if isinstance(value, list | tuple) else str(value).split(",")
+    servers = [str(server).strip() for server in listed]
+    for server in servers:
+        match = _SERVER.fullmatch(server)
+        if not match or not 0 < int(match["port"] or 1) <= _HIGHEST_PORT:
+            raise ValueError(f"{server!r} is not host:port")
+    return ",".join(servers)
+
+
+def _raw_path(value: object) -> Path:
+    path = Path(str(value).strip()).expanduser().absolute()
+    if path.parent == path:
+        raise ValueError("it has no parent for the directories beside it")
+    if path.name in _SIBLINGS:
+        raise ValueError(f"{path.name!r} is the name of a directory beside it")
+    return path
+
+
+def _file(value: object) -> Path:
+    path = Path(str(value).strip()).expanduser().absolute()
+    try:
+        with path.open("rb"):
+            return path
+    except OSError as error:
+        raise ValueError(error.strerror or "it cannot be read") from None
+
+
+def _secret(value: object) -> SecretStr:
+    if isinstance(value, SecretStr):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("not text")  # noqa: TRY004 - pydantic collects ValueError
+    return SecretStr(value)
+
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), Rule("text")]
+Host = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, pattern=r"^[^\s/]+$"),
+    Rule("an address or a host name to listen on"),
+]
+Count = Annotated[int, BeforeValidator(_no_truth), Ge(1), Rule("a whole number, at least 1")]
+Port = Annotated[
+    int,
+    BeforeValidator(_no_truth),
+    Ge(0),
+    Le(_HIGHEST_PORT),
+    Rule("a port, 1 to 65535, or 0 for any that is free"),
+]
+Duration = Annotated[
+    timedelta,
+    PlainValidator(_duration),
+    AfterValidator(_above_zero),
+    Rule("a time above 0: seconds, or with a unit as in 500ms, 5m, 1h"),
+]
+DurationOrZero = Annotated[
+    timedelta,
+    PlainValidator(_duration),
+    Rule("a time, or 0: seconds, or with a unit as in 500ms, 5m, 24h, 1d"),
+]
+Size = Annotated[
+    ByteSize,
+    BeforeValidator(_size),
+    Ge(1_000_000),
+    Rule("a size, at least 1MB: bytes, or as in 512MB, 20GiB"),
+]
+Share = Annotated[
+    float, BeforeValidator(_share), Gt(0), Le(1), Rule("a share above 0 and up to 1, as in 0.95 or 95%")
+]
+Factor = Annotated[
+    float, BeforeValidator(_no_truth), AfterValidator(_factor), Ge(0), Le(1000), Rule("0, or 1 to 1000")
+]
+Zone = Annotated[tzinfo, PlainValidator(_zone), Rule("a time zone, as in UTC or Europe/Berlin")]
+Moment = Annotated[
+    AwareDatetime, BeforeValidator(_moment), Rule("a time in ISO 8601, as in 2000-01-01T00:00:00Z")
+]
+Servers = Annotated[str, PlainValidator(_servers), Rule("host:port, several separated by commas")]
+Pattern = Annotated[
+    re.Pattern[str], PlainValidator(_pattern), Rule("a regular expression as Python reads it")
+]
+RawPath = Annotated[
+    Path, PlainValidator(_raw_path), Rule("a directory below another one that is the service's own")
+]
+ReadableFile = Annotated[Path, PlainValidator(_file), Rule("a file that can be read")]
+Secret = Annotated[SecretStr, PlainValidator(_secret), Rule("text; never shown")]
+Upper = BeforeValidator(_upper)
+Lower = BeforeValidator(_lower)

@@ -1,0 +1,99 @@
+"""What settings must be to each other: checked at start, told with both names and both values."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from sensor_storage.config.entries import entries
+from sensor_storage.config.settings import Settings
+
+
+class Relation(NamedTuple):
+    """Settings that depend on each other, and the sentence that must be true of them."""
+
+    names: tuple[str, ...]
+    words: str
+    holds: Callable[[Settings], bool]
+
+
+def _logs_in(settings: Settings) -> bool:
+    return settings.kafka.client_properties().get("security.protocol", "").upper().startswith("SASL")
+
+
+def _encrypts(settings: Settings) -> bool:
+    return settings.kafka.client_properties().get("security.protocol", "").upper().endswith("SSL")
+
+
+def _names_mechanism(settings: Settings) -> bool:
+    given = settings.kafka.client_properties()
+    return not _logs_in(settings) or "sasl.mechanism" in given or "sasl.mechanisms" in given
+
+
+def _names_user(settings: Settings) -> bool:
+    given = settings.kafka.client_properties()
+    mechanism = given.get("sasl.mechanism", given.get("sasl.mechanisms", ""))
+    by_password = _logs_in(settings) and mechanism.startswith(("PLAIN", "SCRAM"))
+    return not by_password or ("sasl.username" in given and "sasl.password" in given)
+
+
+RELATIONS = (
+    Relation(
+        ("DISK_LOW_WATERMARK", "DISK_HIGH_WATERMARK"),
+        "DISK_LOW_WATERMARK must be below DISK_HIGH_WATERMARK",
+        lambda settings: settings.storage.disk_low_watermark < settings.storage.disk_high_watermark,
+    ),
+    Relation(
+        ("SEGMENT_INTERVAL_SECONDS", "BUFFER_FLUSH_INTERVAL_SECONDS"),
+        "SEGMENT_INTERVAL_SECONDS must be at most BUFFER_FLUSH_INTERVAL_SECONDS",
+        lambda settings: settings.ingest.segment_interval <= settings.compact.buffer_flush_interval,
+    ),
+    Relation(
+        ("KAFKA_SECURITY_PROTOCOL", "KAFKA_SASL_MECHANISM"),
+        "KAFKA_SECURITY_PROTOCOL with SASL needs KAFKA_SASL_MECHANISM",
+        _names_mechanism,
+    ),
+    Relation(
+        ("KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"),
+        "KAFKA_SASL_MECHANISM PLAIN or SCRAM needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD",
+        _names_user,
+    ),
+    Relation(
+        ("KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD", "KAFKA_SECURITY_PROTOCOL"),
+        "KAFKA_SASL_… has no effect unless KAFKA_SECURITY_PROTOCOL is SASL_SSL or SASL_PLAINTEXT",
+        lambda settings: (
+            _logs_in(settings)
+            or not any(name.startswith("sasl.") for name in settings.kafka.client_properties())
+        ),
+    ),
+    Relation(
+        (
+            "KAFKA_SSL_CA_LOCATION",
+            "KAFKA_SSL_CERTIFICATE_LOCATION",
+            "KAFKA_SSL_KEY_LOCATION",
+            "KAFKA_SECURITY_PROTOCOL",
+        ),
+        "KAFKA_SSL_… has no effect unless KAFKA_SECURITY_PROTOCOL is SSL or SASL_SSL",
+        lambda settings: (
+            _encrypts(settings)
+            or not any(name.startswith("ssl.") for name in settings.kafka.client_properties())
+        ),
+    ),
+    Relation(
+        ("KAFKA_SSL_CERTIFICATE_LOCATION", "KAFKA_SSL_KEY_LOCATION"),
+        "KAFKA_SSL_CERTIFICATE_LOCATION and KAFKA_SSL_KEY_LOCATION must be set together",
+        lambda settings: (
+            (settings.kafka.ssl_certificate_location is None) == (settings.kafka.ssl_key_location is None)
+        ),
+    ),
+)
+
+
+def broken_relations(settings: Settings, *, doubtful: frozenset[str] = frozenset()) -> Iterator[str]:
+    """The sentences that are not true, each with the values; none about a setting that is wrong by itself."""
+    for relation in RELATIONS:
+        if doubtful.isdisjoint(relation.names) and not relation.holds(settings):
+            yield f"{relation.words}; {', '.join(_is(settings, name) for name in relation.names)}"
+
+
+def _is(settings: Settings, name: str) -> str:
+    entry = entries()[name]
+    return f"{name} is {entry.text(entry.value(settings))} ({settings.origin(name)})"

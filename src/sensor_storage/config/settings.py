@@ -1,0 +1,243 @@
+"""Every setting, its default and its documentation: one branch for each room.
+
+A variable's name is flat, as in the environment. In TOML and in code it is a field of its room's branch: the
+name in lower case, without the room in front, and without `_seconds`, which is in the type.
+Building these objects reads nothing: `sensor_storage.config.load` does.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ByteSize, ConfigDict, Field
+
+from sensor_storage.config import kinds
+from sensor_storage.config.properties import Properties
+
+
+def _setting(name: str, default: object, words: str, *, example: str = "") -> Any:  # noqa: ANN401 - a field
+    return Field(
+        default=default, validation_alias=name, description=words, examples=[example] if example else None
+    )
+
+
+class Branch(BaseModel):
+    """What the branches have in common: they do not change, know all their names, and keep quiet."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_by_name=True,
+        validate_by_alias=True,
+        hide_input_in_errors=True,
+        arbitrary_types_allowed=True,
+    )
+
+
+class KafkaSettings(Branch):
+    """Where messages come from."""
+
+    bootstrap_servers: kinds.Servers = _setting(
+        "KAFKA_BOOTSTRAP_SERVERS", "localhost:9092", "Brokers to ask first; they name the others."
+    )
+    topic_pattern: kinds.Pattern = _setting(
+        "KAFKA_TOPIC_PATTERN",
+        re.compile("^sensor-data-.*"),
+        "Topics to read. Named groups `asset_id` and `sensor_name` fill what a message leaves out.",
+        example="^plant/(?P<asset_id>[^/]+)",
+    )
+    consumer_group: kinds.Text = _setting(
+        "KAFKA_CONSUMER_GROUP",
+        "sensor-storage-service",
+        "Under this name Kafka remembers how far the service has read.",
+    )
+    group_instance_id: kinds.Text | None = _setting(
+        "KAFKA_GROUP_INSTANCE_ID",
+        None,
+        "Static membership: one name for each data directory, by default made from it.",
+        example="plant-3-store",
+    )
+    auto_offset_reset: Annotated[Literal["earliest", "latest"], kinds.Lower] = _setting(
+        "KAFKA_AUTO_OFFSET_RESET",
+        "earliest",
+        "Where to begin in a partition of which nothing was read yet.",
+    )
+    security_protocol: (
+        Annotated[Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], kinds.Upper] | None
+    ) = _setting("KAFKA_SECURITY_PROTOCOL", None, "How to talk to the brokers; not set: PLAINTEXT.")
+    sasl_mechanism: (
+        Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI"], kinds.Upper]
+        | None
+    ) = _setting("KAFKA_SASL_MECHANISM", None, "How to log in.")
+    sasl_username: kinds.Text | None = _setting(
+        "KAFKA_SASL_USERNAME", None, "Name to log in with.", example="$ConnectionString"
+    )
+    sasl_password: kinds.Secret | None = _setting("KAFKA_SASL_PASSWORD", None, "Password to log in with.")
+    ssl_ca_location: kinds.ReadableFile | None = _setting(
+        "KAFKA_SSL_CA_LOCATION",
+        None,
+        "Certificates of the authorities to trust, instead of the system's.",
+        example="/etc/ssl/plant-ca.pem",
+    )
+    ssl_certificate_location: kinds.ReadableFile | None = _setting(
+        "KAFKA_SSL_CERTIFICATE_LOCATION",
+        None,
+        "The service's own certificate.",
+        example="/etc/ssl/service.pem",
+    )
+    ssl_key_location: kinds.ReadableFile | None = _setting(
+        "KAFKA_SSL_KEY_LOCATION", None, "The key of that certificate.", example="/etc/ssl/service.key"
+    )
+    ssl_key_password: kinds.Secret | None = _setting(
+        "KAFKA_SSL_KEY_PASSWORD", None, "The password of that key."
+    )
+    config_file: Properties | None = _setting(
+        "KAFKA_CONFIG_FILE",
+        None,
+        "Further settings of the Kafka client; a variable of this table wins over a line in it.",
+        example="/etc/sensor-storage/client.properties",
+    )
+
+    def client_properties(self) -> dict[str, str]:
+        """What a librdkafka client needs to connect, secrets in clear: for the client, never for a log."""
+        own = {
+            "bootstrap.servers": self.bootstrap_servers,
+            "security.protocol": self.security_protocol,
+            "sasl.mechanism": self.sasl_mechanism,
+            "sasl.username": self.sasl_username,
+            "sasl.password": self.sasl_password and self.sasl_password.get_secret_value(),
+            "ssl.ca.location": self.ssl_ca_location,
+            "ssl.certificate.location": self.ssl_certificate_location,
+            "ssl.key.location": self.ssl_key_location,
+            "ssl.key.password": self.ssl_key_password and self.ssl_key_password.get_secret_value(),
+        }
+        given = {name: str(value) for name, value in own.items() if value is not None}
+        further = dict(self.config_file.values) if self.config_file else {}
+        if "sasl.mechanism" in given:
+            further.pop("sasl.mechanisms", None)
+        return further | given
+
+
+class DecodeSettings(Branch):
+    """How messages become readings."""
+
+    timestamp_min: kinds.Moment = _setting(
+        "TIMESTAMP_MIN",
+        datetime(2000, 1, 1, tzinfo=UTC),
+        "A message with an earlier time is a dead letter.",
+    )
+    timestamp_max_ahead: kinds.DurationOrZero = _setting(
+        "TIMESTAMP_MAX_AHEAD",
+        timedelta(hours=24),
+        "A message whose time is further ahead of Kafka's timestamp is a dead letter.",
+    )
+    time_zone: kinds.Zone = _setting("TIME_ZONE", UTC, "The zone of times that come without an offset.")
+
+
+class StorageSettings(Branch):
+    """Where readings are kept, and how full the disk may get."""
+
+    local_storage_path: kinds.RawPath = _setting(
+        "LOCAL_STORAGE_PATH",
+        Path("/data/raw"),
+        "The raw files. `aggregated`, `staging`, `deadletter` and `ledger` are beside it, on the same disk.",
+    )
+    parquet_compression: Annotated[Literal["zstd", "snappy", "lz4", "gzip", "none"], kinds.Lower] = _setting(
+        "PARQUET_COMPRESSION", "zstd", "How column data is compressed."
+    )
+    staging_max_bytes: kinds.Size = _setting(
+        "STAGING_MAX_BYTES",
+        ByteSize(20_000_000_000),
+        "Consumption pauses while this much waits in `staging` to be put in its place.",
+    )
+    disk_high_watermark: kinds.Share = _setting(
+        "DISK_HIGH_WATERMARK", 0.95, "Consumption pauses while more than this share of the disk is used."
+    )
+    disk_low_watermark: kinds.Share = _setting(
+        "DISK_LOW_WATERMARK", 0.90, "It goes on when less than this share is used."
+    )
+
+
+class IngestSettings(Branch):
+    """How messages become durable."""
+
+    segment_interval: kinds.Duration = _setting(
+        "SEGMENT_INTERVAL_SECONDS",
+        timedelta(seconds=1),
+        "Longest time until a consumed reading is durable and can be queried.",
+    )
+    max_rows_per_file: kinds.Count = _setting(
+        "MAX_ROWS_PER_FILE", 100_000, "Rows held in memory before a segment is written all the same."
+    )
+    commit_interval: kinds.Duration = _setting(
+        "COMMIT_INTERVAL_SECONDS",
+        timedelta(seconds=5),
+        "How often Kafka is told what is durable. A longer time only means more to skip after a crash.",
+    )
+    memory_limit: kinds.Size = _setting(
+        "MEMORY_LIMIT",
+        ByteSize(512_000_000),
+        "Memory the service may use: the rows and queues it holds are derived from it.",
+    )
+
+
+class CompactSettings(Branch):
+    """How segments become one file for each sensor and hour."""
+
+    buffer_flush_interval: kinds.Duration = _setting(
+        "BUFFER_FLUSH_INTERVAL_SECONDS",
+        timedelta(seconds=60),
+        "Longest time until a sensor-hour's first file appears, and until a closed hour's file is complete.",
+    )
+    open_hour_rewrite_factor: kinds.Factor = _setting(
+        "OPEN_HOUR_REWRITE_FACTOR",
+        4.0,
+        "An open hour's file is written again when so many times its rows wait; 0: only when it closes.",
+    )
+    seal_grace: kinds.DurationOrZero = _setting(
+        "SEAL_GRACE_SECONDS",
+        timedelta(seconds=900),
+        "How long after its end an hour stays open for late readings.",
+    )
+
+
+class ServiceSettings(Branch):
+    """Where the service answers."""
+
+    host: kinds.Host = _setting(
+        "SERVICE_HOST",
+        "127.0.0.1",
+        "Address to listen on; 0.0.0.0 is every one.",
+        example="0.0.0.0",  # noqa: S104
+    )
+    port: kinds.Port = _setting("SERVICE_PORT", 8080, "Port to listen on.")
+
+
+class LogSettings(Branch):
+    """What is told on stderr."""
+
+    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], kinds.Upper] = _setting(
+        "LOG_LEVEL", "INFO", "The least level that is told."
+    )
+    format: Annotated[Literal["auto", "json", "console"], kinds.Lower] = _setting(
+        "LOG_FORMAT", "auto", "Lines for machines or for people; auto: console on a terminal, else json."
+    )
+
+
+class Settings(Branch):
+    """All settings. `origins` says for each variable that was given where its value came from."""
+
+    kafka: KafkaSettings = KafkaSettings()
+    decode: DecodeSettings = DecodeSettings()
+    storage: StorageSettings = StorageSettings()
+    ingest: IngestSettings = IngestSettings()
+    compact: CompactSettings = CompactSettings()
+    service: ServiceSettings = ServiceSettings()
+    log: LogSettings = LogSettings()
+    origins: dict[str, str] = Field(default_factory=dict, repr=False)
+    warnings: tuple[str, ...] = Field(default=(), repr=False)
+
+    def origin(self, name: str) -> str:
+        """Where a variable's value came from: `default`, `environment`, or a file and its line or table."""
+        return self.origins.get(name, "default")

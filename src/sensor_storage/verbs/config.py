@@ -1,0 +1,74 @@
+"""`sensor-storage config`: the settings in force, whether they are good, and all there are."""
+
+import click
+
+from sensor_storage.config import Settings
+from sensor_storage.config.docs import env_example, markdown
+from sensor_storage.config.entries import entries
+from sensor_storage.verbs.options import Output, output_options, settings_options
+
+SHOW_EPILOG = """\b
+Examples:
+  sensor-storage config show
+  sensor-storage config show --changed --json"""
+CHECK_EPILOG = """\b
+Examples:
+  sensor-storage config check
+  sensor-storage config check --env-file production.env && echo good
+
+Exit codes: 0 the settings are good; 2 they are not, and every wrong one is named."""
+DOCS_EPILOG = """\b
+Examples:
+  sensor-storage config docs | less
+  sensor-storage config docs --format env > .env.example"""
+
+
+@click.group("config")
+def command() -> None:
+    """Settings: show those in force, check them, list all there are."""
+
+
+@command.command("show", epilog=SHOW_EPILOG)
+@click.option("--changed", is_flag=True, help="Only those that are not left at their default.")
+@output_options
+@settings_options
+def show(output: Output, settings: Settings, *, changed: bool) -> None:
+    """Show the settings in force, and where each comes from; secrets are hidden."""
+    rows = [
+        {
+            "name": entry.name,
+            "value": entry.text(entry.value(settings)),
+            "origin": settings.origin(entry.name),
+            "toml": entry.toml,
+        }
+        for entry in entries().values()
+        if not changed or entry.name in settings.origins
+    ]
+    output.items(rows, {"name": "setting", "value": "value", "origin": "from"})
+    output.summary({"settings": len(rows), "warnings": list(settings.warnings)})
+
+
+@command.command("check", epilog=CHECK_EPILOG)
+@output_options
+@settings_options
+def check(output: Output, settings: Settings) -> None:
+    """Check the settings; nothing is started and nobody is asked."""
+    given, known = len(settings.origins), len(entries())
+    output.summary(
+        {"good": True, "given": given, "settings": known, "warnings": list(settings.warnings)},
+        f"The settings are good: {given} given, {known - given} at their default.",
+    )
+
+
+@command.command("docs", epilog=DOCS_EPILOG)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["markdown", "env"]),
+    default="markdown",
+    show_default=True,
+    help="The text of docs/settings.md, or of .env.example.",
+)
+def docs(form: str) -> None:
+    """Print every setting with its default, its rule and its meaning."""
+    click.echo(markdown() if form == "markdown" else env_example(), nl=False)
