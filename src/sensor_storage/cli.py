@@ -43,6 +43,9 @@ VERBS: Final = {
 }
 """Verb: where it is, and what it does in one line; without words it is not for people."""
 
+HIDDEN: Final = {"worker": "sensor_storage.verbs.run:worker"}
+"""What only the program itself calls."""
+
 EPILOG = """\b
 Examples:
   sensor-storage demo                 see it work, on this machine alone
@@ -60,12 +63,13 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The verb, loaded."""
-        if cmd_name not in self.list_commands(ctx):
+        if cmd_name not in HIDDEN and cmd_name not in self.list_commands(ctx):
             return None
-        module, _, attribute = VERBS[cmd_name][0].partition(":")
+        place = HIDDEN.get(cmd_name) or VERBS[cmd_name][0]
+        module, _, attribute = place.partition(":")
         found = getattr(importlib.import_module(module), attribute)
         if not isinstance(found, click.Command):
-            raise TypeError(f"{VERBS[cmd_name][0]} is no click command")
+            raise TypeError(f"{place} is no click command")
         return found
 
     def resolve_command(

@@ -144,14 +144,6 @@ def _file(value: object) -> Path:
         raise ValueError(error.strerror or "it cannot be read") from None
 
 
-def _secret(value: object) -> SecretStr:
-    if isinstance(value, SecretStr):
-        return value
-    if not isinstance(value, str):
-        raise ValueError("not text")  # noqa: TRY004 - pydantic collects ValueError
-    return SecretStr(value)
-
-
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), Rule("text")]
 Host = Annotated[
     str,
@@ -201,6 +193,6 @@ RawPath = Annotated[
     Path, PlainValidator(_raw_path), Rule("a directory below another one that is the service's own")
 ]
 ReadableFile = Annotated[Path, PlainValidator(_file), Rule("a file that can be read")]
-Secret = Annotated[SecretStr, PlainValidator(_secret), Rule("text; never shown")]
+Secret = Annotated[SecretStr, Rule("text; never shown")]
 Upper = BeforeValidator(_upper)
 Lower = BeforeValidator(_lower)

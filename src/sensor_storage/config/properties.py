@@ -1,10 +1,10 @@
 """A file of further librdkafka settings: `name=value` lines, read once; its values are never shown."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import PlainValidator
+from pydantic import PlainSerializer, PlainValidator, SecretStr
 
 from sensor_storage.config.kinds import Rule
 
@@ -36,16 +36,16 @@ class PropertiesFile:
     """The settings in such a file."""
 
     path: Path
-    values: dict[str, str] = field(repr=False)
+    values: dict[str, SecretStr]
 
     def __str__(self) -> str:
         """The path."""
         return str(self.path)
 
 
-def parse_properties(text: str) -> dict[str, str]:
+def parse_properties(text: str) -> dict[str, SecretStr]:
     """The settings in the text; raises ValueError with the line's number and never a value."""
-    values: dict[str, str] = {}
+    values: dict[str, SecretStr] = {}
     for number, line in enumerate(text.splitlines(), 1):
         name, equals, value = (part.strip() for part in line.partition("="))
         if not line.strip() or line.lstrip().startswith(("#", "!")):
@@ -56,7 +56,7 @@ def parse_properties(text: str) -> dict[str, str]:
             raise ValueError(f"line {number}: {name} is set by {OWN_VARIABLES[name]}")
         if name in KEPT_BY_THE_SERVICE:
             raise ValueError(f"line {number}: {name} is decided by the service, so that no reading is lost")
-        values[name] = value
+        values[name] = SecretStr(value)
     return values
 
 
@@ -74,5 +74,8 @@ def _read(value: object) -> PropertiesFile:
 
 
 Properties = Annotated[
-    PropertiesFile, PlainValidator(_read), Rule("a file of lines name=value with librdkafka's names")
+    PropertiesFile,
+    PlainValidator(_read),
+    PlainSerializer(str, return_type=str),
+    Rule("a file of lines name=value with librdkafka's names"),
 ]

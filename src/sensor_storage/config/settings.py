@@ -113,7 +113,8 @@ class KafkaSettings(Branch):
             "ssl.key.password": self.ssl_key_password and self.ssl_key_password.get_secret_value(),
         }
         given = {name: str(value) for name, value in own.items() if value is not None}
-        further = dict(self.config_file.values) if self.config_file else {}
+        lines = self.config_file.values if self.config_file else {}
+        further = {name: value.get_secret_value() for name, value in lines.items()}
         if "sasl.mechanism" in given:
             further.pop("sasl.mechanisms", None)
         return further | given
