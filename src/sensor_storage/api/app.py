@@ -1,0 +1,56 @@
+"""The HTTP application over one data directory; it reads, and asks the maintain worker to do the rest."""
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from sensor_storage import __version__
+from sensor_storage.api import docs, errors, health, metrics, storage
+from sensor_storage.api.access import ChangesAllowed
+from sensor_storage.api.snapshot import Meter
+from sensor_storage.clock import Clock
+from sensor_storage.storage.layout import Layout
+
+_DESCRIPTION = """Keeps sensor readings from Kafka: every reading exactly once, in plain Parquet files.
+
+Every error is a problem detail (RFC 9457) with a hint. Without API keys, requests that change something are
+taken only from the machine itself."""
+
+
+class Index(BaseModel):
+    """What there is to look at."""
+
+    name: str = "Sensor Data Storage Service"
+    version: str = __version__
+    links: dict[str, str] = {
+        "documentation": "docs",
+        "openapi": "openapi.json",
+        "health": "health",
+        "metrics": "metrics",
+        "statistics": "storage/stats",
+    }
+
+
+def create_app(layout: Layout, clock: Clock, *, host: str = "127.0.0.1") -> FastAPI:
+    """The application. `host` is the address it will listen on, which decides who may change something."""
+    app = FastAPI(
+        title="Sensor Data Storage Service",
+        version=__version__,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        responses=errors.problem_responses(),
+    )
+    errors.install(app)
+    meter = Meter(layout, clock)
+    app.include_router(health.routes(layout, clock))
+    app.include_router(metrics.routes(layout, clock, meter))
+    app.include_router(storage.routes(layout, clock, meter, ChangesAllowed(host)))
+    app.include_router(docs.routes())
+
+    @app.get("/", tags=["index"])
+    async def index() -> Index:
+        """The service's name and version, and links to the rest."""
+        return Index()
+
+    return app

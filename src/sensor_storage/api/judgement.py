@@ -1,0 +1,128 @@
+"""How the service is, judged from one snapshot: pure, and the same on the API, the metrics and the screen."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sensor_storage.api.snapshot import Snapshot
+from sensor_storage.storage.status import FRESH_SECONDS, IngestStatus, MaintainStatus
+
+
+class State(StrEnum):
+    """The service in one word: it works, it works with something amiss, it does not store what comes."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One thing amiss: how bad, in which worker, what, and what to do; `unready`: does it stop the flow?"""
+
+    state: State
+    worker: str
+    what: str
+    hint: str
+    unready: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Lamp:
+    """Received against stored in readings, dead letters, and messages that wait in Kafka."""
+
+    received: int
+    stored: int
+    dead_letters: int
+    lag: int
+
+    def __str__(self) -> str:
+        """The line that stands on the page, in `status` and in the demo."""
+        sign = "=" if self.received == self.stored else "≠"
+        letters = f"{self.dead_letters:,} dead letter{'' if self.dead_letters == 1 else 's'}"
+        return f"{self.received:,} received {sign} {self.stored:,} stored · {letters} · lag {self.lag:,}"
+
+
+def lamp(snapshot: Snapshot) -> Lamp:
+    """The lamp as the maintain worker last reported it; zeros before it has."""
+    maintain = snapshot.maintain
+    if maintain is None:
+        return Lamp(0, 0, 0, snapshot.lag)
+    return Lamp(maintain.received_readings, maintain.stored_readings, maintain.dead_letters, snapshot.lag)
+
+
+def state(reasons: list[Reason]) -> State:
+    """The worst of them."""
+    worst = {reason.state for reason in reasons}
+    return next((item for item in (State.DOWN, State.DEGRADED) if item in worst), State.OK)
+
+
+def judge(snapshot: Snapshot) -> list[Reason]:
+    """Everything amiss, worker by worker; empty when all is well."""
+    reasons = [reason for status in snapshot.ingest for reason in _ingest(status, snapshot.now)]
+    if not snapshot.ingest:
+        reasons.append(_silent("ingest", "has not reported yet"))
+    if snapshot.maintain is None:
+        reasons.append(_silent("maintain", "has not reported yet"))
+    else:
+        reasons += _maintain(snapshot.maintain, snapshot.now)
+    return reasons
+
+
+def age_seconds(status: IngestStatus | MaintainStatus, now: float) -> float:
+    """How long ago the worker reported."""
+    return max(0.0, now - status.time)
+
+
+def _ingest(status: IngestStatus, now: float) -> Iterator[Reason]:
+    if end := _stale_or_halted(status, now):
+        yield end
+        return
+    if status.kafka_error:
+        yield Reason(
+            State.DEGRADED,
+            status.worker,
+            f"Kafka does not answer: {status.kafka_error}",
+            "check KAFKA_BOOTSTRAP_SERVERS and that the broker runs; reading goes on by itself",
+        )
+    elif not status.ready:
+        yield Reason(
+            State.DEGRADED,
+            status.worker,
+            "has not seen Kafka's topics yet",
+            "wait a moment; then see its log",
+        )
+    if status.paused:
+        yield Reason(
+            State.DEGRADED,
+            status.worker,
+            f"paused: {status.paused}",
+            "it goes on by itself when there is room",
+        )
+
+
+def _maintain(status: MaintainStatus, now: float) -> Iterator[Reason]:
+    if end := _stale_or_halted(status, now):
+        yield end
+        return
+    for path, why in sorted(status.blocked.items()):
+        hint = "run `sensor-storage verify`; keep the file for inspection, do not edit it"
+        yield Reason(State.DEGRADED, status.worker, f"blocked by {path}: {why}", hint, unready=False)
+    missing = status.received_readings - status.stored_readings
+    if missing > 0:
+        what = f"{missing:,} of {status.received_readings:,} readings received are not accounted for"
+        yield Reason(State.DEGRADED, status.worker, what, "run `sensor-storage verify`", unready=False)
+
+
+def _stale_or_halted(status: IngestStatus | MaintainStatus, now: float) -> Reason | None:
+    if status.halted:
+        hint = "mend the cause, then start the service again; nothing is lost"
+        return Reason(State.DOWN, status.worker, f"halted: {status.halted}", hint)
+    age = age_seconds(status, now)
+    if age >= FRESH_SECONDS:
+        return _silent(status.worker, f"has not reported for {age:,.0f} s (process {status.pid})")
+    return None
+
+
+def _silent(worker: str, what: str) -> Reason:
+    return Reason(State.DOWN, worker, what, "see the service's log; if the worker hangs, restart the service")

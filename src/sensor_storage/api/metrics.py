@@ -1,0 +1,28 @@
+"""`/metrics`: what Prometheus scrapes."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from sensor_storage.api.samples import samples
+from sensor_storage.api.snapshot import Meter, take_snapshot
+from sensor_storage.clock import Clock
+from sensor_storage.metrics import MetricsPage
+from sensor_storage.storage.layout import Layout
+
+
+def routes(layout: Layout, clock: Clock, meter: Meter) -> APIRouter:
+    """The route over one data directory."""
+    router = APIRouter(tags=["metrics"])
+    page = MetricsPage(lambda: samples(take_snapshot(layout, clock.now()), meter.measure()))
+
+    @router.get(
+        "/metrics",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {}, "application/openmetrics-text": {}}}},
+    )
+    def metrics(request: Request) -> Response:
+        """Every metric in Prometheus' text format, or in OpenMetrics where the request prefers it."""
+        content, media_type = page.render(request.headers.get("accept", ""))
+        return Response(content, headers={"content-type": media_type})
+
+    return router

@@ -1,0 +1,77 @@
+"""The samples behind `/metrics`, from a snapshot and a measurement: pure."""
+
+from collections.abc import Iterator
+
+from sensor_storage import __version__, metrics
+from sensor_storage.api.judgement import State, age_seconds, judge, state
+from sensor_storage.api.snapshot import Sizes, Snapshot
+from sensor_storage.metrics import Sample
+from sensor_storage.storage.status import IngestStatus, MaintainStatus
+
+
+def samples(snapshot: Snapshot, sizes: Sizes) -> Iterator[Sample]:
+    """Every value there is at the moment; what no worker has reported yet is left out, never a zero."""
+    yield metrics.BUILD.sample(1, __version__)
+    now_in = state(judge(snapshot))
+    for one in State:
+        yield metrics.HEALTH.sample(one is now_in, one.value)
+    for status in snapshot.workers:
+        yield metrics.STATUS_AGE.sample(age_seconds(status, snapshot.now), status.worker)
+        yield metrics.STARTED.sample(status.started, status.worker)
+        yield metrics.HALTED.sample(bool(status.halted), status.worker)
+    for ingest in snapshot.ingest:
+        yield from _ingest(ingest, snapshot.now)
+    if snapshot.ingest:
+        yield metrics.LAG.sample(snapshot.lag)
+    if snapshot.maintain:
+        yield from _maintain(snapshot.maintain)
+    yield from _sizes(sizes, snapshot.now)
+
+
+def _ingest(status: IngestStatus, now: float) -> Iterator[Sample]:
+    worker = status.worker
+    yield metrics.MESSAGES.sample(status.messages, worker)
+    yield metrics.READINGS.sample(status.readings, worker)
+    for reason, count in sorted(status.dead_letters.items()):
+        yield metrics.DEAD_LETTERS.sample(count, worker, reason)
+    yield metrics.EMPTY.sample(status.empty, worker)
+    yield metrics.SKIPPED.sample(status.skipped, worker)
+    yield metrics.GAPS.sample(status.gaps, worker)
+    yield metrics.SEGMENTS.sample(status.segments, worker)
+    yield metrics.SEGMENT_BYTES.sample(status.segment_bytes, worker)
+    for item in status.partitions:
+        if item.end >= 0:
+            yield metrics.PARTITION_LAG.sample(item.lag, item.topic, str(item.partition))
+    if status.watermark > 0:
+        yield metrics.WATERMARK.sample(status.watermark, worker)
+        yield metrics.LAG_SECONDS.sample(max(0.0, now - status.watermark), worker)
+    yield metrics.TOPICS.sample(status.topics, worker)
+    yield metrics.PARTITIONS.sample(len(status.partitions), worker)
+    yield metrics.PAUSED.sample(bool(status.paused), worker)
+    yield metrics.KAFKA_UP.sample(not status.kafka_error, worker)
+
+
+def _maintain(status: MaintainStatus) -> Iterator[Sample]:
+    yield metrics.RECEIVED_MESSAGES.sample(status.received_messages)
+    yield metrics.RECEIVED_READINGS.sample(status.received_readings)
+    yield metrics.STORED_READINGS.sample(status.stored_readings)
+    yield metrics.KEPT_DEAD_LETTERS.sample(status.dead_letters)
+    yield metrics.WAITING_READINGS.sample(status.waiting_readings)
+    yield metrics.ROUNDS.sample(status.rounds)
+    yield metrics.HOUR_FILES_WRITTEN.sample(status.hour_files_written)
+    yield metrics.RUNS_WRITTEN.sample(status.runs_written)
+    yield metrics.WRITTEN_BYTES.sample(status.written_bytes)
+    yield metrics.ROUND_SECONDS.sample(status.last_round_seconds)
+    yield metrics.BLOCKED.sample(len(status.blocked))
+
+
+def _sizes(sizes: Sizes, now: float) -> Iterator[Sample]:
+    yield metrics.USED.sample(sum(sizes.parts.values()))
+    for part, size in sizes.parts.items():
+        yield metrics.PART_BYTES.sample(size, part)
+    yield metrics.STAGED_FILES.sample(sizes.staged_files)
+    yield metrics.STAGED_BYTES.sample(sizes.staged_bytes)
+    yield metrics.OLDEST_WAITING.sample(max(0.0, now - sizes.oldest_staged) if sizes.oldest_staged else 0)
+    yield metrics.HOUR_FILES.sample(sizes.hour_files)
+    yield metrics.DISK_FREE.sample(sizes.disk_free_bytes)
+    yield metrics.DISK_SIZE.sample(sizes.disk_size_bytes)

@@ -1,0 +1,87 @@
+"""The API's process: one uvicorn server on one address, until told to stop."""
+
+import errno
+import socket
+from collections.abc import Callable
+from threading import Event, Thread
+
+import psutil
+import uvicorn
+
+from sensor_storage.api.app import create_app
+from sensor_storage.clock import Clock
+from sensor_storage.errors import Usage
+from sensor_storage.log import get
+from sensor_storage.storage.layout import Layout
+
+_GRACE_SECONDS = 5
+"""Answers that are not finished so long after the end was told are cut off."""
+
+_log = get("api")
+
+
+def serve(
+    layout: Layout,
+    clock: Clock,
+    *,
+    host: str,
+    port: int,
+    stop: Event,
+    listening: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Answer requests until `stop` is set, then finish those begun.
+
+    `listening` is told the port, which matters for port 0. Usage when the address can't be had.
+    """
+    with _bound(host, port) as listener:
+        taken = int(listener.getsockname()[1])
+        server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(layout, clock, host=host),
+                lifespan="off",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=_GRACE_SECONDS,
+            )
+        )
+        Thread(target=_end, args=(server, stop), name="api-end", daemon=True).start()
+        _log.info("listening", host=host, port=taken)
+        listening(taken)
+        server.run(sockets=[listener])
+
+
+def _end(server: uvicorn.Server, stop: Event) -> None:
+    stop.wait()
+    server.should_exit = True
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A listening socket at the address."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        raise Usage(
+            f"listen on {host}:{port}: {error.strerror or error}", hint=_hint(error, host, port)
+        ) from error
+
+
+def _hint(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"{_holder(port)} has the port; end it, or set SERVICE_PORT to a free one"
+    if error.errno == errno.EACCES:
+        return "set SERVICE_PORT to 1024 or above: lower ports need a privilege"
+    return f"set SERVICE_HOST to an address of this machine in place of {host}: 127.0.0.1, or 0.0.0.0 for all"
+
+
+def _holder(port: int) -> str:
+    """Which process has the port, as far as this user may know."""
+    try:
+        for link in psutil.net_connections(kind="tcp"):
+            if link.status == psutil.CONN_LISTEN and link.laddr[1:] == (port,) and link.pid:
+                return f"process {link.pid} ({psutil.Process(link.pid).name()})"
+    except (psutil.Error, OSError):
+        pass
+    return f"another process (`ss -ltnp 'sport = :{port}'` tells which)"

@@ -1,0 +1,204 @@
+"""`/storage/stats` and `/storage/flush`: what is stored where, and everything put in its place now."""
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import BaseModel, Field
+
+from sensor_storage.api.access import ChangesAllowed
+from sensor_storage.api.errors import Problem
+from sensor_storage.api.jobs import Job, Jobs, Report, TooManyJobs
+from sensor_storage.api.judgement import age_seconds
+from sensor_storage.api.snapshot import Meter, Sizes, Snapshot, take_snapshot
+from sensor_storage.clock import Clock
+from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.ownership import ask
+from sensor_storage.storage.status import FRESH_SECONDS
+
+_DEFAULT_WAIT_SECONDS = 60.0
+_MAX_WAIT_SECONDS = 600.0
+
+
+class Counts(BaseModel):
+    """How many of each, over all time; by ledger, staging and catalog."""
+
+    received_messages: int = 0
+    received_readings: int = 0
+    stored_readings: int = 0
+    waiting_readings: int = Field(default=0, description="In staging, not yet in their hour file.")
+    dead_letters: int = 0
+    empty_messages: int = 0
+    gaps: int = Field(default=0, description="Stretches of offsets that Kafka no longer had.")
+    hour_files: int = 0
+    staged_files: int = 0
+
+
+class Disk(BaseModel):
+    """The data directory's disk."""
+
+    size_bytes: int
+    free_bytes: int
+
+
+class Worker(BaseModel):
+    """What one worker process says of itself."""
+
+    name: str
+    role: Literal["ingest", "maintain"]
+    pid: int
+    started: datetime
+    age_seconds: float = Field(description="How long ago it reported.")
+    fresh: bool = Field(description="Has it reported lately enough to count as running?")
+    paused: str = ""
+    halted: str = ""
+    error: str = ""
+    lag_messages: int | None = None
+    blocked: dict[str, str] = Field(
+        default={}, description="Damaged files that keep readings from their place."
+    )
+
+
+class Stats(BaseModel):
+    """What is stored, where, and by whom."""
+
+    time: datetime
+    counts: Counts
+    size_bytes: dict[str, int] = Field(description="Bytes by part: raw, staging, deadletter, ledger, total.")
+    disk: Disk
+    oldest_waiting: datetime | None = Field(description="When the oldest file in staging was begun.")
+    workers: list[Worker]
+
+
+class Flushed(BaseModel):
+    """What a flush did."""
+
+    hour_files: int = Field(default=0, description="Hour files written.")
+    rows: int = Field(default=0, description="Readings put in their place.")
+    unchanged: int = Field(default=0, description="Hour files that held everything already.")
+    runs: int = 0
+    retired: int = Field(default=0, description="Staged files that were no longer needed.")
+    written_bytes: int = 0
+    blocked: dict[str, str] = {}
+
+
+class FlushJob(BaseModel):
+    """A flush that runs or has ended; look again at `location`."""
+
+    job: int
+    state: Literal["running", "done"]
+    location: str
+    report: Flushed | None = None
+
+
+def routes(layout: Layout, clock: Clock, meter: Meter, changes_allowed: ChangesAllowed) -> APIRouter:
+    """The routes over one data directory."""
+    router = APIRouter(tags=["storage"])
+    jobs = Jobs(partial(ask, layout, "maintain", "flush", timeout_seconds=_MAX_WAIT_SECONDS))
+
+    @router.get("/storage/stats")
+    def stats() -> Stats:
+        """Counts, sizes, free disk and each worker's own words."""
+        return stats_of(take_snapshot(layout, clock.now()), meter.measure())
+
+    @router.post(
+        "/storage/flush",
+        dependencies=[Depends(changes_allowed)],
+        responses={202: {"model": FlushJob, "description": "It still runs; look at its address."}},
+    )
+    async def flush(
+        response: Response,
+        wait: Annotated[
+            float, Query(ge=0, le=_MAX_WAIT_SECONDS, description="Seconds to wait for its end.")
+        ] = _DEFAULT_WAIT_SECONDS,
+    ) -> Flushed | FlushJob:
+        """Put every reading in its hour file now and tell what it did; 202 with a job when it takes long."""
+        try:
+            job = jobs.start()
+        except TooManyJobs:
+            raise _busy() from None
+        if await job.wait(wait):
+            return _report(job)
+        response.status_code = 202
+        response.headers["location"] = _location(job)
+        return _told(job)
+
+    @router.get("/storage/flush/{job}")
+    async def flush_job(job: int) -> FlushJob:
+        """How far a flush is that was not waited for."""
+        found = jobs.find(job)
+        if found is None:
+            raise Problem(404, "no-such-job", "There is no such job", f"no flush has the number {job}")
+        return _told(found)
+
+    return router
+
+
+def stats_of(snapshot: Snapshot, sizes: Sizes) -> Stats:
+    """The statistics of a moment; counts are as the maintain worker last reported them."""
+    maintain = snapshot.maintain
+    counts = Counts(hour_files=sizes.hour_files, staged_files=sizes.staged_files)
+    if maintain:
+        counts.received_messages = maintain.received_messages
+        counts.received_readings = maintain.received_readings
+        counts.stored_readings = maintain.stored_readings
+        counts.waiting_readings = maintain.waiting_readings
+        counts.dead_letters = maintain.dead_letters
+        counts.empty_messages = maintain.empty
+        counts.gaps = maintain.gaps
+    oldest = sizes.oldest_staged
+    return Stats(
+        time=datetime.fromtimestamp(snapshot.now, UTC),
+        counts=counts,
+        size_bytes={**sizes.parts, "total": sum(sizes.parts.values())},
+        disk=Disk(size_bytes=sizes.disk_size_bytes, free_bytes=sizes.disk_free_bytes),
+        oldest_waiting=datetime.fromtimestamp(oldest, UTC) if oldest else None,
+        workers=_workers(snapshot),
+    )
+
+
+def _workers(snapshot: Snapshot) -> list[Worker]:
+    workers = []
+    for status in snapshot.workers:
+        age = age_seconds(status, snapshot.now)
+        workers.append(
+            Worker(
+                name=status.worker,
+                role="maintain" if status is snapshot.maintain else "ingest",
+                pid=status.pid,
+                started=datetime.fromtimestamp(status.started, UTC),
+                age_seconds=round(age, 3),
+                fresh=age < FRESH_SECONDS,
+                halted=status.halted,
+            )
+        )
+    for worker, ingest in zip(workers, snapshot.ingest, strict=False):
+        worker.paused, worker.error, worker.lag_messages = ingest.paused, ingest.kafka_error, ingest.lag
+    if snapshot.maintain:
+        workers[-1].blocked = snapshot.maintain.blocked
+    return workers
+
+
+def _told(job: Job) -> FlushJob:
+    if not job.outcome.done():
+        return FlushJob(job=job.number, state="running", location=_location(job))
+    return FlushJob(job=job.number, state="done", location=_location(job), report=_report(job))
+
+
+def _report(job: Job) -> Flushed:
+    """What the maintain worker answered; an error of its own is a problem, no answer raises Owned."""
+    report: Report = job.outcome.result()
+    if "error" in report:
+        hint = str(report.get("hint", ""))
+        raise Problem(503, "flush-failed", "The flush did not end well", str(report["error"]), hint=hint)
+    return Flushed.model_validate(dict(report))
+
+
+def _location(job: Job) -> str:
+    return f"/storage/flush/{job.number}"
+
+
+def _busy() -> Problem:
+    detail = "several flushes run already and this one would only wait behind them"
+    return Problem(429, "busy", "Too many flushes at once", detail, hint="wait for one of them to end")

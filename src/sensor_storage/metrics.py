@@ -1,0 +1,208 @@
+"""The service's metrics: their names, kinds and meanings, and the text Prometheus reads.
+
+Counts since a worker's start begin again with it, as Prometheus expects of counters. No label carries an
+asset's or a sensor's name: there may be hundreds of thousands.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One metric: its whole name, what it counts or shows, and which labels its samples carry."""
+
+    name: str
+    kind: Literal["counter", "gauge"]
+    meaning: str
+    labels: tuple[str, ...] = ()
+
+    def sample(self, value: float, *labels: str) -> "Sample":
+        """One value of it."""
+        return Sample(self, value, labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value of a metric, with its labels' values in the definition's order."""
+
+    definition: Definition
+    value: float
+    labels: tuple[str, ...] = ()
+
+
+def _counter(name: str, meaning: str, *labels: str) -> Definition:
+    return Definition(name, "counter", meaning, labels)
+
+
+def _gauge(name: str, meaning: str, *labels: str) -> Definition:
+    return Definition(name, "gauge", meaning, labels)
+
+
+# ── from Kafka: each ingest worker since its start ──
+MESSAGES: Final = _counter(
+    "messages_consumed_total",
+    "Kafka messages consumed and made durable, since the worker started.",
+    "worker",
+)
+READINGS: Final = _counter(
+    "sensor_storage_readings_total",
+    "Readings found in the messages and made durable, since the worker started.",
+    "worker",
+)
+DEAD_LETTERS: Final = _counter(
+    "sensor_storage_dead_letters_total",
+    "Messages that could not become readings and are kept whole, by reason, since the worker started.",
+    "worker",
+    "reason",
+)
+EMPTY: Final = _counter(
+    "sensor_storage_empty_messages_total",
+    "Messages without a value, since the worker started: neither readings nor dead letters.",
+    "worker",
+)
+SKIPPED: Final = _counter(
+    "sensor_storage_skipped_messages_total",
+    "Messages delivered again and passed over, because they are stored already, since the worker started.",
+    "worker",
+)
+GAPS: Final = _counter(
+    "sensor_storage_offset_gaps_total",
+    "Stretches of offsets that Kafka no longer had when they were due, since the worker started.",
+    "worker",
+)
+SEGMENTS: Final = _counter(
+    "sensor_storage_segments_total", "Segments written to staging, since the worker started.", "worker"
+)
+SEGMENT_BYTES: Final = _counter(
+    "sensor_storage_segment_bytes_total",
+    "Bytes of segments written to staging, since the worker started.",
+    "worker",
+)
+LAG: Final = _gauge("sensor_storage_lag_messages", "Messages that wait in Kafka, over all partitions.")
+PARTITION_LAG: Final = _gauge(
+    "sensor_storage_partition_lag_messages", "Messages that wait in one partition.", "topic", "partition"
+)
+LAG_SECONDS: Final = _gauge(
+    "sensor_storage_lag_seconds",
+    "How long ago, by Kafka's timestamps, the worker's least advanced partition is; under 2 when caught up.",
+    "worker",
+)
+WATERMARK: Final = _gauge(
+    "sensor_storage_watermark_timestamp_seconds",
+    "The least Kafka timestamp consumed over the worker's partitions.",
+    "worker",
+)
+TOPICS: Final = _gauge("sensor_storage_topics", "Topics that match KAFKA_TOPIC_PATTERN.", "worker")
+PARTITIONS: Final = _gauge("sensor_storage_partitions", "Partitions the worker reads.", "worker")
+PAUSED: Final = _gauge(
+    "sensor_storage_paused", "1 while the worker fetches nothing, as for a full disk; else 0.", "worker"
+)
+KAFKA_UP: Final = _gauge(
+    "sensor_storage_kafka_up", "1 while the worker reaches Kafka without an error; else 0.", "worker"
+)
+
+# ── what is stored: by ledger, staging and catalog ──
+RECEIVED_MESSAGES: Final = _gauge(
+    "sensor_storage_received_messages", "Messages the ledger answers for, over all time."
+)
+RECEIVED_READINGS: Final = _gauge(
+    "sensor_storage_received_readings", "Readings those messages held, by the ledger."
+)
+STORED_READINGS: Final = _gauge(
+    "sensor_storage_stored_readings", "Readings in hour files and staging; to equal those received."
+)
+KEPT_DEAD_LETTERS: Final = _gauge(
+    "sensor_storage_kept_dead_letters", "Dead letters kept in the data directory, by the ledger."
+)
+STAGED_FILES: Final = _gauge("sensor_storage_staged_files", "Segments and runs in staging.")
+STAGED_BYTES: Final = _gauge("sensor_storage_staged_bytes", "Bytes of segments and runs in staging.")
+WAITING_READINGS: Final = _gauge(
+    "sensor_storage_waiting_readings", "Readings in staging that are not yet in their hour file."
+)
+OLDEST_WAITING: Final = _gauge(
+    "sensor_storage_oldest_staged_age_seconds", "Age of the oldest file in staging; 0 with none."
+)
+HOUR_FILES: Final = _gauge("sensor_storage_hour_files", "Hour files in the raw tree.")
+USED: Final = _gauge("storage_used_bytes", "Bytes of all files in the data directory.")
+PART_BYTES: Final = _gauge(
+    "sensor_storage_part_bytes",
+    "Bytes in one part of the data directory: raw, staging, deadletter, ledger.",
+    "part",
+)
+DISK_FREE: Final = _gauge("sensor_storage_disk_free_bytes", "Room left on the data directory's disk.")
+DISK_SIZE: Final = _gauge("sensor_storage_disk_size_bytes", "Size of the data directory's disk.")
+
+# ── the compact stage, since the maintain worker started ──
+ROUNDS: Final = _counter("sensor_storage_compact_rounds_total", "Rounds of compaction, since the start.")
+HOUR_FILES_WRITTEN: Final = _counter(
+    "sensor_storage_compact_hour_files_written_total", "Hour files written, since the start."
+)
+RUNS_WRITTEN: Final = _counter("sensor_storage_compact_runs_written_total", "Runs written, since the start.")
+WRITTEN_BYTES: Final = _counter(
+    "sensor_storage_compact_written_bytes_total", "Bytes of hour files and runs written, since the start."
+)
+ROUND_SECONDS: Final = _gauge(
+    "sensor_storage_compact_last_round_seconds", "How long the last round of compaction took."
+)
+BLOCKED: Final = _gauge(
+    "sensor_storage_blocked_files", "Damaged files whose readings can't be put in place; see `status`."
+)
+
+# ── the service ──
+HEALTH: Final = _gauge(
+    "sensor_storage_health", "1 for the state the service is in, 0 for the others.", "state"
+)
+HALTED: Final = _gauge(
+    "sensor_storage_halted", "1 while the worker has stopped rather than lose or double readings.", "worker"
+)
+STATUS_AGE: Final = _gauge(
+    "sensor_storage_status_age_seconds", "How long ago the worker last reported; about 1 when well.", "worker"
+)
+STARTED: Final = _gauge(
+    "sensor_storage_worker_start_time_seconds", "When the worker started, in seconds since 1970.", "worker"
+)
+BUILD: Final = _gauge("sensor_storage_build_info", "Always 1; the label says which version runs.", "version")
+
+DEFINITIONS: Final = tuple(item for item in list(globals().values()) if isinstance(item, Definition))
+"""Every metric there is, in the order of this file."""
+
+
+class MetricsPage:
+    """What Prometheus scrapes; `read` gives the samples of the moment."""
+
+    def __init__(self, read: Callable[[], Iterable[Sample]]) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_Samples(read))
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """The page and its media type: Prometheus' text format, or OpenMetrics when `accept` asks for it."""
+        encode, media_type = choose_encoder(accept)
+        return encode(self._registry), media_type
+
+
+class _Samples(Collector):
+    def __init__(self, read: Callable[[], Iterable[Sample]]) -> None:
+        self._read = read
+
+    def describe(self) -> Iterator[Metric]:
+        """Every metric without samples, so that registering reads nothing."""
+        return (_family(definition) for definition in DEFINITIONS)
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric, with the samples of the moment; one without samples still has its help."""
+        families = {definition: _family(definition) for definition in DEFINITIONS}
+        for sample in self._read():
+            families[sample.definition].add_metric(sample.labels, sample.value)
+        yield from families.values()
+
+
+def _family(definition: Definition) -> CounterMetricFamily | GaugeMetricFamily:
+    kind = CounterMetricFamily if definition.kind == "counter" else GaugeMetricFamily
+    return kind(definition.name, definition.meaning, labels=definition.labels)
