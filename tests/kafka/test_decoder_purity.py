@@ -176,6 +176,83 @@ SEEDS = (
     b'{"asset_id":"press-7","sensor_name":"state","timestamp":"2024-01-01T00:00:00Z","value":"running"}',
     b'{"device_id":17,"tag":"t","ts":1704067200.5,"v":true,"q":192}',
 )
+TWICE_NAMED = (
+    b'{"asset_id":"a","asset":"b","sensor_name":"s","tag":"t","timestamp":"2024-01-01T00:00:00Z","ts":1704067200,'
+    b'"value":1.5,"v":2.5,"unit":"K","quality":"good","q":"fair","status_code":0}'
+)
+OUTLINES = (
+    *SEEDS,
+    TWICE_NAMED,
+    b'{"asset_id":"a","x":1.5}',
+    b'{"asset_id":"a","state":"on"}',
+    b'{"":1.5,"x":2.5}',
+    b'{"asset_id":"a","sensor":"s","quality":"good","q":1.5,"status_code":"x","unit":"K"}',
+    b'{"tag":"s","ts":1704067200.25,"val":"text","rpm":1.5,"mode":"auto"}',
+    b'{"q":192,"value":null,"unit":"K"}',
+)
+TOKENS = (
+    *("1", "1.5", "-0", "-0.0", "1e20", "9007199254740991", "9007199254740992", "9007199254740993", "1e999"),
+    *(
+        "null",
+        "true",
+        "false",
+        "NaN",
+        "{}",
+        "[]",
+        '{"x":1}',
+        "[1]",
+        '""',
+        '"ok"',
+        '"bad"',
+        '"1.5"',
+        '"\\u0000"',
+    ),
+    *("1704067200", "1704067200123", "1704067200123456789", "1704067200.125", "1.7040672e18", "-1", "1" * 40),
+    *(
+        '"2024-01-01T00:00:00.123Z"',
+        '"2024-01-01T00:00:00.123z"',
+        '"2024-01-01T00:00:00"',
+        '"2024-02-30T00:00:00Z"',
+    ),
+    *(
+        '"2024-02-30T00:00:00Z"',
+        '"1999-12-31T23:59:59Z"',
+        '"2024-01-03T00:00:00Z"',
+        '"1704067200"',
+        '"\\ud800"',
+    ),
+)
+
+
+def variants(message: bytes) -> list[bytes]:
+    """The message with each of its fields gone, twice there, or holding each token; and with one more."""
+    members = [(json.dumps(key), json.dumps(item)) for key, item in json.loads(message).items()]
+    found = [members]
+    for place, (key, _) in enumerate(members):
+        before, after = members[:place], members[place + 1 :]
+        found.append(before + after)
+        found += [[*before, (key, token), *after] for token in TOKENS]
+        found += [[*members, (key, token)] for token in ("null", "1", '"x"')]
+    for key in ("new", "asset_id", "name", "v", "quality", "q", "status_code", "values", "readings", ""):
+        found += [[*members, (json.dumps(key), token)] for token in ("null", "1", '"x"')]
+    return ["{{{}}}".format(",".join(f"{key}:{item}" for key, item in each)).encode() for each in found]
+
+
+@pytest.mark.parametrize("message", OUTLINES)
+def test_every_variant_of_a_known_message_decodes_as_alone(message: bytes) -> None:
+    lone = Decoder(DecodeSettings())
+    others = variants(message)
+    expected = [outcomes(lone, batch_of([other]))[0] for other in others]
+    decoder = taught([message])
+    for _ in range(6):
+        # One block after the other, so that the decoder learns and tries shapes in between.
+        for start in range(0, len(others), 40):
+            part = [message] * 20 + others[start : start + 40]
+            assert outcomes(decoder, batch_of(part))[20:] == expected[start : start + 40]
+    for other, outcome in zip(others, expected, strict=True):
+        assert outcomes(taught([other]), batch_of([*[other] * 20, message]))[:20] == [outcome] * 20, other
+
+
 SPLICES = (
     b"null",
     b"1e999",

@@ -189,7 +189,7 @@ def test_columns_of_epoch_integers_are_read_as_each_alone(numbers: list[int]) ->
     st.lists(
         st.floats(allow_nan=False, allow_infinity=False)
         | st.floats(1e8, 2e15)
-        | st.sampled_from([1e11, 1e14]),
+        | st.sampled_from([1e11, 1e14, 1e17, 1.7e18]),
         min_size=1,
     )
 )

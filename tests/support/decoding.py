@@ -44,6 +44,8 @@ def outcomes(decoder: Decoder, batch: MessageBatch) -> list[Outcome]:
     """
     decoded = decoder.decode(batch)
     found = decoded.readings
+    for column in (found.series, found.unit, found.quality, found.source):
+        assert len(set(column.values)) == len(column.values)
     by_row: list[list[tuple[object, ...]]] = [[] for _ in range(len(batch))]
     columns: Iterable[tuple[object, ...]] = zip(
         found.index.tolist(),
