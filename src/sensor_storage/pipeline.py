@@ -44,7 +44,7 @@ class Loop(Protocol):
 class IngestLoop:
     """Ingest, with a look at disk and staging every second."""
 
-    def __init__(  # noqa: PLR0913 - the loop's collaborators
+    def __init__(
         self,
         *,
         worker: str,

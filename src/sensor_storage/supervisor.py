@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event, Thread
 
@@ -41,10 +41,17 @@ class _Worker:
 class Supervisor:
     """Runs one process a worker until told to stop."""
 
-    def __init__(self, workers: Sequence[tuple[str, Sequence[str]]], clock: Clock, lock: int) -> None:
+    def __init__(
+        self,
+        workers: Sequence[tuple[str, Sequence[str]]],
+        clock: Clock,
+        lock: int,
+        environment: Mapping[str, str],
+    ) -> None:
         self._workers = [_Worker(name, arguments) for name, arguments in workers]
         self._clock = clock
         self._lock = lock
+        self._environment = environment
         self._lifeline, self._held = os.pipe()
 
     def run(self, stop: Event) -> int:
@@ -75,11 +82,11 @@ class Supervisor:
 
     def _start(self, worker: _Worker) -> None:
         worker.started = self._clock.monotonic()
-        worker.process = subprocess.Popen(  # noqa: S603 - our own program
+        worker.process = subprocess.Popen(
             [sys.executable, "-m", "sensor_storage", *worker.arguments],
             stdin=subprocess.DEVNULL,
             pass_fds=(self._lifeline, self._lock),
-            env={**os.environ, LIFELINE: str(self._lifeline)},
+            env={**self._environment, LIFELINE: str(self._lifeline)},
         )
         _log.info("worker_started", worker=worker.name, pid=worker.process.pid)
 

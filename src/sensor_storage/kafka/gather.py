@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
 from confluent_kafka import Message
@@ -24,7 +25,7 @@ def split_events(messages: list[Message]) -> tuple[list[Message], list[Message]]
 
 def gather(messages: Sequence[Message], topic_ids: Mapping[Partition, str]) -> Iterator[MessageBatch]:
     """The messages of each topic as one batch; `topic_ids` are those of the assigned partitions."""
-    topics = list(map(Message.topic, messages))
+    topics = [topic or "" for topic in map(Message.topic, messages)]
     names = dict.fromkeys(topics)
     if len(names) == 1:
         yield _batch(topics[0], messages, topic_ids)
@@ -37,7 +38,9 @@ def gather(messages: Sequence[Message], topic_ids: Mapping[Partition, str]) -> I
 def _batch(topic: str, messages: Sequence[Message], topic_ids: Mapping[Partition, str]) -> MessageBatch:
     count = len(messages)
     partition = np.fromiter(map(Message.partition, messages), np.int64, count)
-    epoch = np.fromiter((-1 if e is None else e for e in map(Message.leader_epoch, messages)), np.int64, count)
+    epoch = np.fromiter(
+        (-1 if e is None else e for e in map(Message.leader_epoch, messages)), np.int64, count
+    )
     keys, codes = np.unique((partition << 32) | (epoch + 1), return_inverse=True)
     sources = []
     for key in keys.tolist():
@@ -56,7 +59,8 @@ def _batch(topic: str, messages: Sequence[Message], topic_ids: Mapping[Partition
 
 def _headers_of(messages: Sequence[Message]) -> Callable[[int], Headers]:
     def headers(row: int) -> Headers:
-        return list(messages[row].headers() or [])
+        found: Any = messages[row].headers() or []
+        return list(found)
 
     return headers
 

@@ -24,13 +24,13 @@ from sensor_storage.clock import Clock
 from sensor_storage.errors import DiskFull, Transient
 from sensor_storage.kafka.batch import Decoded, MessageBatch
 from sensor_storage.kafka.consumer import GroupConsumer, GroupHandler, Partition, Start, halt_on
-from sensor_storage.kafka.dead_letters import encode_dead_letters
 from sensor_storage.kafka.gather import gather, select, split_events, unbroken
 from sensor_storage.kafka.progress import Positions
 from sensor_storage.kafka.segment_buffer import SegmentBuffer, spans_of
 from sensor_storage.kafka.topics import TopicDirectory
 from sensor_storage.log import get
 from sensor_storage.model import Source
+from sensor_storage.storage.dead_letters import encode_dead_letters
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout, StagedName
 from sensor_storage.storage.ledger import Coverage, LedgerEntry
@@ -38,6 +38,8 @@ from sensor_storage.storage.segments import encode_segment
 
 _BATCH_MESSAGES = 20_000
 _BATCH_SECONDS = 0.2
+_END_OF_PARTITION = KafkaError._PARTITION_EOF  # noqa: SLF001 - the client's public name for it
+_POSITION_GONE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}  # noqa: SLF001
 _log = get("ingest")
 
 
@@ -70,7 +72,7 @@ class IngestCounts:
 class Ingest(GroupHandler):
     """One worker of the stage; `run_once` is its verb."""
 
-    def __init__(  # noqa: PLR0913 - the stage's collaborators
+    def __init__(
         self,
         *,
         worker: str,
@@ -238,8 +240,10 @@ class Ingest(GroupHandler):
         return keep
 
     def _span_start(self, batch: MessageBatch, code: int) -> int:
-        """The first offset the batch answers for: what lies between the position and its first message is no
-        message at all, unless the ledger knows it."""
+        """The first offset the batch answers for.
+
+        What lies between the position and the first message is no message, unless the ledger knows it.
+        """
         source = batch.source.values[code]
         first = int(batch.offset[batch.source.codes == code].min())
         position = self.positions.position((source.topic, source.partition))
@@ -255,12 +259,13 @@ class Ingest(GroupHandler):
 
     def _event(self, event: Message) -> None:
         error = event.error()
-        key = (event.topic() or "", event.partition() if event.partition() is not None else -1)
+        partition = event.partition()
+        key = (event.topic() or "", -1 if partition is None else partition)
         if error is None:
             return
-        if error.code() == KafkaError._PARTITION_EOF:
+        if error.code() == _END_OF_PARTITION:
             self.positions.reached_end(key, event.offset() or 0)
-        elif error.code() in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:
+        elif error.code() in _POSITION_GONE:
             self._relocate(key, str(error))
         elif error.fatal():
             raise halt_on(error)

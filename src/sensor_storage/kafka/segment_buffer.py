@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sensor_storage.kafka.batch import Decoded, MessageBatch
-from sensor_storage.kafka.dead_letters import DeadLetter, dead_letters
+from sensor_storage.kafka.dead_letters import dead_letters
 from sensor_storage.model import Source
+from sensor_storage.storage.dead_letters import DeadLetter
 from sensor_storage.storage.ledger import LedgerEntry
 from sensor_storage.storage.parquet import totals_of
 from sensor_storage.storage.readings import Readings
@@ -74,7 +75,9 @@ class SegmentBuffer:
             self._blocks.append(decoded.readings)
         self._letters += letters
         self.rows += len(decoded.readings)
-        self.size_bytes += len(decoded.readings) * _BYTES_PER_READING + sum(item.size_bytes for item in letters)
+        self.size_bytes += len(decoded.readings) * _BYTES_PER_READING + sum(
+            item.size_bytes for item in letters
+        )
         self.oldest = now if self.oldest is None else self.oldest
 
     def content(self) -> SegmentContent:

@@ -47,8 +47,11 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Received by the ledger, and where it is now. More stored than received means rows that stand in two
-    places since a crash; the next compaction of their sensor-hour makes them one."""
+    """Received by the ledger, and where it is now.
+
+    More stored than received means rows that stand in two places since a crash; the next compaction of their
+    sensor-hour makes them one.
+    """
 
     received_messages: int
     received_readings: int

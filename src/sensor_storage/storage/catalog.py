@@ -79,8 +79,16 @@ class Catalog:
     def record(self, files: Iterable[HourFile]) -> None:
         """Remember the files as they are on disk now; durable when this returns."""
         rows = (
-            (*file.key.series, file.key.hour, file.rows, file.size_bytes, file.digest)
-            + (file.first_timestamp, file.last_timestamp, msgspec.json.encode(file.totals))
+            (
+                *file.key.series,
+                file.key.hour,
+                file.rows,
+                file.size_bytes,
+                file.digest,
+                file.first_timestamp,
+                file.last_timestamp,
+                msgspec.json.encode(file.totals),
+            )
             for file in files
         )
         while part := list(islice(rows, _MAX_TRANSACTION_ROWS)):
@@ -107,7 +115,8 @@ class Catalog:
         while part := list(islice(rows, _MAX_TRANSACTION_ROWS)):
             with self._db:
                 self._db.executemany(
-                    "UPDATE hour_file SET verified_digest = ? WHERE asset = ? AND sensor = ? AND hour = ?", part
+                    "UPDATE hour_file SET verified_digest = ? WHERE asset = ? AND sensor = ? AND hour = ?",
+                    part,
                 )
 
     def rows_of(self, keys: Sequence[SensorHour]) -> list[int]:
@@ -115,12 +124,15 @@ class Catalog:
         found = []
         for key in keys:
             row = self._db.execute(
-                "SELECT rows FROM hour_file WHERE asset = ? AND sensor = ? AND hour = ?", (*key.series, key.hour)
+                "SELECT rows FROM hour_file WHERE asset = ? AND sensor = ? AND hour = ?",
+                (*key.series, key.hour),
             ).fetchone()
             found.append(row[0] if row else 0)
         return found
 
-    def files(self, *, asset: str | None = None, sensor: str | None = None) -> Iterator[tuple[HourFile, bool]]:
+    def files(
+        self, *, asset: str | None = None, sensor: str | None = None
+    ) -> Iterator[tuple[HourFile, bool]]:
         """Every file in order of asset, sensor and hour; and whether it was verified as it is."""
         where = "WHERE (?1 IS NULL OR asset = ?1) AND (?2 IS NULL OR sensor = ?2)"
         for row in self._db.execute(f"SELECT * FROM hour_file {where}", (asset, sensor)):  # noqa: S608

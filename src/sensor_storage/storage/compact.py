@@ -87,7 +87,7 @@ class CompactReport:
         return bool(self.hour_files or self.unchanged or self.runs or self.retired)
 
 
-def plan_hours(  # noqa: PLR0913 - a pure rule and everything it depends on
+def plan_hours(
     *,
     hours: NDArray[np.int64],
     waiting: NDArray[np.int64],
@@ -238,19 +238,21 @@ class Compactor:
         self._runs += 1
         level = max(file.name.level for file in inputs) + 1
         name = StagedName(min(file.name.created for file in inputs), self._name, self._runs, level)
-        aside = self._disk.new_aside(self._layout.staged(name))
+        with self._disk.writing(self._layout.staged(name)) as aside:
+            self._write_merged(aside.path, inputs)
+        return aside
+
+    def _write_merged(self, path: Path, inputs: Sequence[StagedFile]) -> None:
         rows, totals = 0, RunningTotals()
-        blocks = merged_blocks(inputs, self.staging.keys, None, BLOCK_ROWS)
         schema = to_arrow(Readings.empty()).schema
-        with table_writer(str(aside.path), schema, compression=self._policy.compression) as writer:
-            for block in blocks:
+        with table_writer(str(path), schema, compression=self._policy.compression) as writer:
+            for block in merged_blocks(inputs, self.staging.keys, None, BLOCK_ROWS):
                 writer.write_table(to_arrow(block), row_group_size=ROW_GROUP_ROWS["run"])
                 totals.add(totals_of(block))
                 rows += len(block)
             ledger = tuple(fold(entry for file in inputs for entry in file.footer.ledger))
             add_footer(writer, Footer(kind="run", rows=rows, totals=totals.result(), ledger=ledger))
-        seal_file(aside.path)
-        return aside
+        seal_file(path)
 
 
 class RunningTotals:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -14,22 +15,22 @@ from sensor_storage.storage.parquet import FORMAT_VERSION, WRITER_VERSION, Check
 
 Headers = list[tuple[str, bytes | None]]
 
-SCHEMA = pa.schema(
-    [
-        ("kafka_topic", pa.string()),
-        ("kafka_topic_id", pa.string()),
-        ("kafka_partition", pa.int32()),
-        ("kafka_leader_epoch", pa.int32()),
-        ("kafka_offset", pa.int64()),
-        ("kafka_timestamp", pa.timestamp("ms", tz="UTC")),
-        ("key", pa.binary()),
-        ("value", pa.binary()),
-        ("headers", pa.list_(pa.struct([("name", pa.string()), ("value", pa.binary())]))),
-        ("reason", pa.string()),
-        ("error", pa.string()),
-        ("decode_revision", pa.int16()),
-    ]
-)
+_FIELDS: list[Any] = [
+    pa.field("kafka_topic", pa.string()),
+    pa.field("kafka_topic_id", pa.string()),
+    pa.field("kafka_partition", pa.int32()),
+    pa.field("kafka_leader_epoch", pa.int32()),
+    pa.field("kafka_offset", pa.int64()),
+    pa.field("kafka_timestamp", pa.timestamp("ms", tz="UTC")),
+    pa.field("key", pa.binary()),
+    pa.field("value", pa.binary()),
+    pa.field("headers", pa.list_(pa.struct([("name", pa.string()), ("value", pa.binary())]))),
+    pa.field("reason", pa.string()),
+    pa.field("error", pa.string()),
+    pa.field("decode_revision", pa.int16()),
+]
+
+SCHEMA = pa.schema(_FIELDS)
 
 
 class DeadLetterFooter(msgspec.Struct, frozen=True, kw_only=True):

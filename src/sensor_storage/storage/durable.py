@@ -9,9 +9,12 @@ Every change to the tree is one of two acts.
  4. sync the directories.
 `remove` unlinks files whose content is durable elsewhere; losing an unlink is harmless.
 
-A death before 3 leaves bytes aside, which the next start deletes; a death between two renames leaves some
-files new and some old, each of them whole. A failed sync is final: the kernel may have dropped the pages, so
-nothing is tried again on the same bytes and the process stops (Halt).
+A death before 3 leaves bytes aside, which the next start deletes; an error before 3 deletes them itself. A
+death between two renames leaves some files new and some old, each of them whole. A failed sync is final: the
+kernel may have dropped the pages, so nothing is tried again on the same bytes and the process stops (Halt).
+
+A directory's own entry is as important as the file's. Another process may have made it and died before it
+synced, so each process syncs the whole way up to the root the first time it publishes below a directory.
 """
 
 import ctypes
@@ -20,18 +23,22 @@ import itertools
 import os
 import shutil
 import sys
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Protocol, Self
 
-from sensor_storage.errors import DiskFull, Halt
+from sensor_storage.errors import DiskFull, Halt, Usage
 
 ASIDE = ".aside"
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _SINGLE_SYNCS = 8
 """Up to so many files are synced one by one; more are synced by one call for the whole file system."""
+
+_MAX_KNOWN_DIRECTORIES = 100_000
+_ASIDE_NUMBERS = itertools.count()
 
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -51,12 +58,12 @@ class Steps(Protocol):
         """Give the file its name, in place of any older one; not yet durable."""
         ...
 
-    def make_directories(self, path: Path) -> None:
-        """Create the directory and its parents; not yet durable."""
+    def make_directories(self, path: Path) -> list[Path]:
+        """Create the directory and its missing parents, and say which were missing; not yet durable."""
         ...
 
     def sync_directories(self, paths: Sequence[Path]) -> None:
-        """Make the directories' entries, and those of the new ones' parents, durable."""
+        """Make the names in these directories durable."""
         ...
 
     def unlink(self, path: Path) -> None:
@@ -76,37 +83,49 @@ class Disk:
     """One data directory's durable changes."""
 
     def __init__(self, root: Path, steps: "Steps | None" = None) -> None:
+        self._root = root
         self._aside = root / "staging" / ASIDE
         self._steps = steps or PosixSteps(root)
-        self._numbers = itertools.count()
+        self._to_sync: set[Path] = set()
+        self._durable: set[Path] = {root}
 
     def write_aside(self, target: Path, data: "bytes | memoryview") -> Aside:
         """Step 1 for one file."""
-        aside = self.new_aside(target)
-        with _meaning(f"write {target}"):
+        with self.writing(target) as aside:
             self._steps.write(aside.path, data)
         return aside
 
-    def new_aside(self, target: Path) -> Aside:
-        """A place to write a file piece by piece, instead of `write_aside`."""
-        self._aside.mkdir(parents=True, exist_ok=True)
-        return Aside(self._aside / f"{os.getpid()}-{next(self._numbers)}", target)
+    @contextmanager
+    def writing(self, target: Path) -> Iterator[Aside]:
+        """Step 1 for a file that is written piece by piece; on an error nothing of it is left."""
+        aside = Aside(self._aside / f"{os.getpid()}-{next(_ASIDE_NUMBERS)}", target)
+        try:
+            with _meaning(f"write {target}"):
+                self._make_directory(self._aside)
+                yield aside
+        except Exception:
+            self.discard([aside])
+            raise
 
     def publish(self, files: Iterable[Aside]) -> None:
         """Steps 2 to 4: when this returns, every file is durable under its name."""
         files = list(files)
         if not files:
             return
-        directories = sorted({file.target.parent for file in files})
-        with _meaning(f"publish {files[0].target} and {len(files) - 1} more"):
-            for directory in directories:
-                self._steps.make_directories(directory)
-            with _final():
-                self._steps.sync_files([file.path for file in files])
-            for file in files:
-                self._steps.rename(file.path, file.target)  # commit point
-            with _final():
-                self._steps.sync_directories(directories)
+        directories = {file.target.parent for file in files}
+        try:
+            with _meaning(f"publish {files[0].target} and {len(files) - 1} more"):
+                for directory in sorted(directories):
+                    self._make_directory(directory)
+                with _final():
+                    self._steps.sync_files([file.path for file in files])
+                for file in files:
+                    self._steps.rename(file.path, file.target)  # commit point
+                with _final():
+                    self._sync_directories(directories)
+        except Exception:
+            self.discard(files)
+            raise
 
     def publish_bytes(self, target: Path, data: "bytes | memoryview") -> None:
         """Steps 1 to 4 for one file."""
@@ -118,20 +137,65 @@ class Disk:
             self._steps.unlink(path)
 
     def discard(self, files: Iterable[Aside]) -> None:
-        """Give up files written aside."""
-        self.remove(file.path for file in files)
+        """Give up files written aside; what cannot be deleted now, the next start deletes."""
+        for file in files:
+            with suppress(OSError):
+                self._steps.unlink(file.path)
 
     def clear_aside(self) -> int:
         """Delete what earlier processes left aside; how many files that was. Only the owner may call it."""
-        self._steps.make_directories(self._aside)
+        self._make_directory(self._aside)
         left = list(self._aside.iterdir())
         self.remove(left)
         return len(left)
+
+    def check_one_file_system(self, folders: Iterable[Path]) -> None:
+        """Usage unless all folders can be written and are on one file system, as renames between them need."""
+        devices = {}
+        for folder in folders:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                probe = folder / f".probe-{os.getpid()}"
+                probe.touch()
+                probe.unlink()
+            except OSError as error:
+                raise Usage(
+                    f"cannot write to {folder}: {error.strerror or error}",
+                    hint="set LOCAL_STORAGE_PATH to a folder this user may write, such as ./data/raw",
+                ) from error
+            devices[folder.stat().st_dev] = folder
+        if len(devices) > 1:
+            places = " and ".join(map(str, devices.values()))
+            raise Usage(
+                f"{places} are on different file systems",
+                hint="LOCAL_STORAGE_PATH and its siblings must be on one disk: mount their parent instead",
+            )
 
     def used_share(self) -> float:
         """How full the file system is for this user, from 0 to 1."""
         usage = shutil.disk_usage(self._aside.parent)
         return usage.used / max(usage.used + usage.free, 1)
+
+    def _make_directory(self, path: Path) -> None:
+        made = self._steps.make_directories(path)
+        self._to_sync.update(folder.parent for folder in made)
+        self._durable.difference_update(made)
+
+    def _sync_directories(self, directories: Iterable[Path]) -> None:
+        """Sync these and what leads to them, as far as this process does not know it to be durable."""
+        wanted, way = {*self._to_sync}, set()
+        for directory in directories:
+            wanted.add(directory)
+            for folder in itertools.takewhile(
+                lambda path: path not in self._durable, (directory, *directory.parents)
+            ):
+                wanted.add(folder.parent)
+                way.add(folder)
+        self._steps.sync_directories(sorted(wanted))
+        self._to_sync.clear()
+        if len(self._durable) > _MAX_KNOWN_DIRECTORIES:
+            self._durable = {self._root}
+        self._durable |= way
 
 
 def replace_hint(path: Path, data: bytes) -> None:
@@ -147,11 +211,10 @@ class PosixSteps:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._unsynced_directories: set[Path] = set()
+        self._file_system: int | None = None
 
     def write(self, path: Path, data: "bytes | memoryview") -> None:
         """Put the bytes into a new file."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         with _created(path) as file:
             file.write(data)
 
@@ -166,35 +229,37 @@ class PosixSteps:
         """Rename over the target."""
         source.replace(target)
 
-    def make_directories(self, path: Path) -> None:
-        """Create what is missing and remember the parents to sync."""
+    def make_directories(self, path: Path) -> list[Path]:
+        """Create what is missing."""
         missing = list(itertools.takewhile(lambda folder: not folder.exists(), (path, *path.parents)))
         path.mkdir(parents=True, exist_ok=True)
-        self._unsynced_directories.update(folder.parent for folder in missing)
+        if self._file_system is None and _LIBC is not None:
+            self._file_system = os.open(self._root, os.O_RDONLY)
+            weakref.finalize(self, os.close, self._file_system)
+        return missing
 
     def sync_directories(self, paths: Sequence[Path]) -> None:
-        """Sync each directory and the new ones' parents, or the file system once for many."""
-        wanted = sorted({*paths, *self._unsynced_directories})
-        if len(wanted) <= _SINGLE_SYNCS or not self._sync_file_system():
-            for path in wanted:
-                _sync(path)
-        self._unsynced_directories.clear()
+        """Sync each directory, or the file system once for many."""
+        if len(paths) > _SINGLE_SYNCS and self._sync_file_system():
+            return
+        for path in paths:
+            _sync(path)
 
     def unlink(self, path: Path) -> None:
         """Unlink."""
         path.unlink(missing_ok=True)
 
     def _sync_file_system(self) -> bool:
-        """`syncfs`: one call instead of thousands. False where the platform has none."""
-        if _LIBC is None:
+        """`syncfs`: one call instead of thousands. False where the platform has none.
+
+        The descriptor is older than any write: the kernel tells it of every error since, even of those that
+        another process has been told already.
+        """
+        if _LIBC is None or self._file_system is None:
             return False
-        handle = os.open(self._root, os.O_RDONLY)
-        try:
-            if _LIBC.syncfs(handle) != 0:
-                code = ctypes.get_errno()
-                raise OSError(code, os.strerror(code), str(self._root))
-        finally:
-            os.close(handle)
+        if _LIBC.syncfs(self._file_system) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(self._root))
         return True
 
 

@@ -67,12 +67,17 @@ def merge_into_hour_file(
         held, footer, digest, size = read_hour_file(path, key)
         merged = union([held, new])
         if len(merged) == len(held) and totals_of(merged) == footer.totals:
-            return HourMerge(_described(key, path, held, footer.totals, digest, size), None)
+            return HourMerge(
+                _described(key=key, path=path, rows=held, totals=footer.totals, digest=digest, size=size),
+                None,
+            )
     footer = Footer(
         kind="hour", rows=len(merged), totals=totals_of(merged), sensor_hour=key, conflicts=conflicts(merged)
     )
     data = encode_readings(merged, footer, compression=compression)
-    described = _described(key, path, merged, footer.totals, stored_digest(data), len(data))
+    described = _described(
+        key=key, path=path, rows=merged, totals=footer.totals, digest=stored_digest(data), size=len(data)
+    )
     return HourMerge(described, disk.write_aside(path, data))
 
 
@@ -83,12 +88,17 @@ def describe(path: Path) -> HourFile:
     if footer.kind != "hour" or footer.sensor_hour is None:
         raise Damaged(f"{path}: is a {footer.kind} file, not a sensor-hour's")
     return _described(
-        footer.sensor_hour, path, file.readings(), footer.totals, file.digest, file.size_bytes
+        key=footer.sensor_hour,
+        path=path,
+        rows=file.readings(),
+        totals=footer.totals,
+        digest=file.digest,
+        size=file.size_bytes,
     )
 
 
-def _described(  # noqa: PLR0913 - the fields of a record
-    key: SensorHour, path: Path, rows: Readings, totals: tuple[Totals, ...], digest: str, size: int
+def _described(
+    *, key: SensorHour, path: Path, rows: Readings, totals: tuple[Totals, ...], digest: str, size: int
 ) -> HourFile:
     return HourFile(
         key=key,

@@ -115,7 +115,9 @@ class Coverage:
     def partition_end(self, topic: str, topic_id: str, partition: int) -> int:
         """The highest offset answered for under any leader epoch, plus one; 0 where there is none."""
         wanted = (topic, topic_id, partition)
-        return max((ranges[-1][1] for source, ranges in self._ranges.items() if source[:3] == wanted), default=0)
+        return max(
+            (ranges[-1][1] for source, ranges in self._ranges.items() if source[:3] == wanted), default=0
+        )
 
     def __contains__(self, address: tuple[Source, int]) -> bool:
         """Is this address answered for?"""

@@ -6,6 +6,7 @@ rename. Before the last file that carries an entry is removed, the entry is fold
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -17,23 +18,23 @@ from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ledger import LedgerEntry, fold
 from sensor_storage.storage.parquet import FORMAT_VERSION, WRITER_VERSION, CheckedFile, encode_table
 
-SCHEMA = pa.schema(
-    [
-        ("kafka_topic", pa.string()),
-        ("kafka_topic_id", pa.string()),
-        ("kafka_partition", pa.int32()),
-        ("kafka_leader_epoch", pa.int32()),
-        ("start_offset", pa.int64()),
-        ("stop_offset", pa.int64()),
-        ("messages", pa.int64()),
-        ("readings", pa.int64()),
-        ("dead_letters", pa.int64()),
-        ("empty", pa.int64()),
-        ("hash_sum", pa.uint64()),
-        ("fate", pa.string()),
-        ("reason", pa.string()),
-    ]
-)
+_FIELDS: list[Any] = [
+    pa.field("kafka_topic", pa.string()),
+    pa.field("kafka_topic_id", pa.string()),
+    pa.field("kafka_partition", pa.int32()),
+    pa.field("kafka_leader_epoch", pa.int32()),
+    pa.field("start_offset", pa.int64()),
+    pa.field("stop_offset", pa.int64()),
+    pa.field("messages", pa.int64()),
+    pa.field("readings", pa.int64()),
+    pa.field("dead_letters", pa.int64()),
+    pa.field("empty", pa.int64()),
+    pa.field("hash_sum", pa.uint64()),
+    pa.field("fate", pa.string()),
+    pa.field("reason", pa.string()),
+]
+
+SCHEMA = pa.schema(_FIELDS)
 
 
 class LedgerFooter(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,8 +73,18 @@ def fold_into_ledger(
 
 def _table(entries: list[LedgerEntry]) -> pa.Table:
     rows = [
-        (*entry.source, entry.start, entry.stop, entry.messages, entry.readings, entry.dead_letters)
-        + (entry.empty, entry.hash_sum, entry.fate, entry.reason)
+        (
+            *entry.source,
+            entry.start,
+            entry.stop,
+            entry.messages,
+            entry.readings,
+            entry.dead_letters,
+            entry.empty,
+            entry.hash_sum,
+            entry.fate,
+            entry.reason,
+        )
         for entry in entries
     ]
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(SCHEMA)

@@ -65,7 +65,9 @@ def socket_path(layout: Layout, worker: str) -> Path:
     return Path(tempfile.gettempdir()) / f"sensor-storage-{digest}.sock"
 
 
-def ask(layout: Layout, worker: str, verb: str, *, timeout_seconds: float = 600, **arguments: object) -> dict[str, Any]:
+def ask(
+    layout: Layout, worker: str, verb: str, *, timeout_seconds: float = 600, **arguments: object
+) -> dict[str, Any]:
     """Let a worker of the running service do something, and wait for its answer.
 
     Raises Owned when it does not answer; an answer with `error` is the caller's to report.
@@ -80,7 +82,7 @@ def ask(layout: Layout, worker: str, verb: str, *, timeout_seconds: float = 600,
                 answer: Mapping[str, Any] = json.loads(answers.readline())
     except (OSError, ValueError) as error:
         raise Owned(
-            f"ask the running service ({worker}) to {verb}: {error or 'no answer'}",
+            f"ask the running service ({worker}) to {verb}: {str(error) or 'no answer'}",
             hint="see the service's log; if it hangs, restart it",
         ) from error
     return dict(answer)

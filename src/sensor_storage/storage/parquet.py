@@ -30,30 +30,37 @@ _FOOTER_KEY = "sensor_storage"
 _DIGEST_KEY = "sensor_storage.digest"
 _UNSET_DIGEST = "0" * 64
 _MAGIC = b"PAR1"
+_SMALLEST = 12
 
-SCHEMA: Final = pa.schema(
-    [
-        ("asset_id", pa.string()),
-        ("sensor_name", pa.string()),
-        ("timestamp", pa.timestamp("us", tz="UTC")),
-        ("value", pa.float64()),
-        ("text", pa.string()),
-        ("unit", pa.string()),
-        ("quality", pa.string()),
-        ("kafka_topic", pa.string()),
-        ("kafka_topic_id", pa.string()),
-        ("kafka_partition", pa.int32()),
-        ("kafka_leader_epoch", pa.int32()),
-        ("kafka_offset", pa.int64()),
-        ("kafka_index", pa.int32()),
-        ("decode_revision", pa.int16()),
-    ]
-)
+_FIELDS: list[Any] = [
+    pa.field("asset_id", pa.string()),
+    pa.field("sensor_name", pa.string()),
+    pa.field("timestamp", pa.timestamp("us", tz="UTC")),
+    pa.field("value", pa.float64()),
+    pa.field("text", pa.string()),
+    pa.field("unit", pa.string()),
+    pa.field("quality", pa.string()),
+    pa.field("kafka_topic", pa.string()),
+    pa.field("kafka_topic_id", pa.string()),
+    pa.field("kafka_partition", pa.int32()),
+    pa.field("kafka_leader_epoch", pa.int32()),
+    pa.field("kafka_offset", pa.int64()),
+    pa.field("kafka_index", pa.int32()),
+    pa.field("decode_revision", pa.int16()),
+]
+
+SCHEMA: Final = pa.schema(_FIELDS)
 """The columns of segments, runs and sensor-hour files."""
 
 CODED_COLUMNS: Final = ("asset_id", "sensor_name", "unit", "quality", "kafka_topic", "kafka_topic_id")
 _DELTA_COLUMNS = {"timestamp": "DELTA_BINARY_PACKED", "kafka_offset": "DELTA_BINARY_PACKED"}
-_DICTIONARY_COLUMNS = [*CODED_COLUMNS, "kafka_partition", "kafka_leader_epoch", "kafka_index", "decode_revision"]
+_DICTIONARY_COLUMNS = [
+    *CODED_COLUMNS,
+    "kafka_partition",
+    "kafka_leader_epoch",
+    "kafka_index",
+    "decode_revision",
+]
 
 ROW_GROUP_ROWS: Final = {"segment": 1 << 14, "run": 1 << 15, "hour": 1 << 17}
 
@@ -116,14 +123,15 @@ def seal_file(path: Path) -> None:
         data.flush()
 
 
-def table_writer(sink: "pa.NativeFile | str", schema: pa.Schema, *, compression: str) -> pq.ParquetWriter:
+def table_writer(sink: "pa.NativeFile | str", schema: pa.Schema, *, compression: Any) -> pq.ParquetWriter:  # noqa: ANN401
     """A Parquet writer with this format's encodings."""
     names = set(schema.names)
+    coded: Any = [name for name in _DICTIONARY_COLUMNS if name in names]
     return pq.ParquetWriter(
         sink,
         schema,
         compression=compression,
-        use_dictionary=[name for name in _DICTIONARY_COLUMNS if name in names],
+        use_dictionary=coded,
         column_encoding={name: code for name, code in _DELTA_COLUMNS.items() if name in names},
         write_page_checksum=True,
         store_schema=False,
@@ -173,8 +181,13 @@ class CheckedFile:
         self.path = path
         self.size_bytes = len(data)
         self.digest = checked_digest(data, path)
+        metadata = pq.read_metadata(pa.BufferReader(data))
+        names = set(metadata.schema.names)
         self.parquet = pq.ParquetFile(
-            pa.BufferReader(data), read_dictionary=list(CODED_COLUMNS), page_checksum_verification=True
+            pa.BufferReader(data),
+            metadata=metadata,
+            read_dictionary=[name for name in CODED_COLUMNS if name in names],
+            page_checksum_verification=True,
         )
 
     @property
@@ -207,7 +220,8 @@ class CheckedFile:
 
     def rows(self, start: int, stop: int) -> Readings:
         """The rows from `start` up to `stop`, reading only their row groups."""
-        groups, first, seen = [], 0, 0
+        groups: list[int] = []
+        first = seen = 0
         metadata = self.parquet.metadata
         for group in range(metadata.num_row_groups):
             count = metadata.row_group(group).num_rows
@@ -289,8 +303,9 @@ def totals_of(readings: Readings) -> tuple[Totals, ...]:
     )
 
 
-def _dictionary(column: Coded[str]) -> pa.DictionaryArray:
-    codes = pa.array(column.codes, mask=column.codes < 0) if (column.codes < 0).any() else pa.array(column.codes)
+def _dictionary(column: Coded[str]) -> Any:  # noqa: ANN401 - a dictionary array
+    missing = column.codes < 0
+    codes: Any = pa.array(column.codes, mask=missing if missing.any() else None)
     return pa.DictionaryArray.from_arrays(codes, pa.array(column.values, pa.string()))
 
 
@@ -298,16 +313,16 @@ def _per_source(source: Coded[Source], values: list[int]) -> NDArray[np.int32]:
     return np.array(values, np.int32)[source.codes]
 
 
-def _chunk(column: pa.ChunkedArray) -> Any:  # noqa: ANN401 - arrays of any type
+def _chunk(column: Any) -> Any:  # noqa: ANN401 - arrays of any type
     return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
 
 
-def _numpy(column: pa.ChunkedArray, kind: type[S]) -> NDArray[S]:
+def _numpy(column: Any, kind: type[S]) -> NDArray[S]:  # noqa: ANN401 - a chunked array
     array: NDArray[S] = _chunk(column).to_numpy(zero_copy_only=False)
     return array.astype(kind, copy=False)
 
 
-def _coded(column: pa.ChunkedArray) -> Coded[str]:
+def _coded(column: Any) -> Coded[str]:  # noqa: ANN401 - a chunked array
     array = _chunk(column)
     if not isinstance(array, pa.DictionaryArray):
         array = array.dictionary_encode()
@@ -335,7 +350,10 @@ def _zipped_source(
     _, first = np.unique(packed, return_index=True)
     values = tuple(
         Source(
-            topic.values[topic.codes[row]], topic_id.values[topic_id.codes[row]], int(partition[row]), int(epoch[row])
+            topic.values[topic.codes[row]],
+            topic_id.values[topic_id.codes[row]],
+            int(partition[row]),
+            int(epoch[row]),
         )
         for row in first
     )
@@ -353,7 +371,7 @@ def _factorize(keys: NDArray[np.int64]) -> tuple[NDArray[np.int32], list[int]]:
 def _digest_place(data: "bytes | memoryview | mmap.mmap", path: Path = Path("?")) -> int:
     """Where the digest's characters are: behind its key, in the last bytes of the file."""
     size = len(data)
-    if size < 12 or bytes(data[size - 4 :]) != _MAGIC:
+    if size < _SMALLEST or bytes(data[size - 4 :]) != _MAGIC:
         raise Damaged(f"{path}: not a whole Parquet file ({size} bytes)")
     length = int.from_bytes(data[size - 8 : size - 4], "little")
     start = max(0, size - 8 - length)

@@ -6,9 +6,10 @@ associative, so replays, repeated compactions and late data are all the same ope
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from itertools import pairwise
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,8 @@ from sensor_storage.storage.coded import Coded
 from sensor_storage.storage.row_hash import row_hashes
 
 _MAX_KEY_BITS = 63
+
+Rows: TypeAlias = "NDArray[np.int64] | slice"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class Readings:
             return blocks[0]
         if not blocks:
             return cls.empty()
-        return cls(
+        whole = cls(
             series=Coded.concat([block.series for block in blocks]),
             timestamp=np.concatenate([block.timestamp for block in blocks]),
             value=np.concatenate([block.value for block in blocks]),
@@ -92,20 +95,34 @@ class Readings:
             index=np.concatenate([block.index for block in blocks]),
             revision=np.concatenate([block.revision for block in blocks]),
         )
+        if all("hashes" in block.__dict__ for block in blocks):
+            whole.__dict__["hashes"] = np.concatenate([block.hashes for block in blocks])
+        return whole
 
     def take(self, rows: NDArray[np.int64]) -> "Readings":
         """The rows named by position, in that order."""
         text = self.text
         if text is not None and text.null_count < len(text):
-            text = text.take(pa.array(rows))
+            chosen: Any = pa.array(rows)
+            text = text.take(chosen)
         return self._columns(rows, text)
 
     def slice(self, start: int, stop: int) -> "Readings":
         """The rows from `start` up to `stop`, without a copy."""
         text = self.text.slice(start, stop - start) if self.text is not None else None
-        part = self._columns(slice(start, stop), text)
+        return self._columns(slice(start, stop), text)
+
+    def compact(self) -> "Readings":
+        """The same rows; the names they do not use are forgotten."""
+        part = replace(
+            self,
+            series=self.series.compact(),
+            unit=self.unit.compact(),
+            quality=self.quality.compact(),
+            source=self.source.compact(),
+        )
         if "hashes" in self.__dict__:
-            part.__dict__["hashes"] = self.hashes[start:stop]
+            part.__dict__["hashes"] = self.hashes
         return part
 
     def where(self, mask: NDArray[np.bool_]) -> "Readings":
@@ -163,7 +180,7 @@ class Readings:
         _ = self.hashes  # once for the block, then shared by its parts
         for start, stop in self.sensor_hour_bounds():
             key = SensorHour(self.series.values[self.series.codes[start]], int(self.hours[start]))
-            yield key, self.slice(start, stop)
+            yield key, self.slice(start, stop).compact()
 
     def sensor_hour_bounds(self) -> list[tuple[int, int]]:
         """Where each run of rows of one series and hour starts and stops."""
@@ -172,10 +189,10 @@ class Readings:
         codes, hours = self.series.codes, self.hours
         cuts = np.flatnonzero((codes[1:] != codes[:-1]) | (hours[1:] != hours[:-1])) + 1
         edges = [0, *cuts.tolist(), len(self)]
-        return list(zip(edges[:-1], edges[1:], strict=True))
+        return list(pairwise(edges))
 
-    def _columns(self, rows: "NDArray[np.int64] | slice", text: "pa.StringArray | None") -> "Readings":
-        return Readings(
+    def _columns(self, rows: Rows, text: "pa.StringArray | None") -> "Readings":
+        part = Readings(
             series=self.series.take(rows),
             timestamp=self.timestamp[rows],
             value=self.value[rows],
@@ -187,10 +204,13 @@ class Readings:
             index=self.index[rows],
             revision=self.revision[rows],
         )
+        if "hashes" in self.__dict__:
+            part.__dict__["hashes"] = self.hashes[rows]
+        return part
 
     def _canonical_order(self) -> NDArray[np.int64] | None:
         """Positions that sort the block, or None when it is sorted already."""
-        if len(self) < 2:
+        if len(self) <= 1:
             return None
         key = _packed_key(self.series.ranks(), self.timestamp)
         steps = np.diff(key)
@@ -240,7 +260,7 @@ def _drop_duplicates(whole: Readings) -> Readings:
     doubtful = _doubtful(whole)[order]
     ordered_hashes = hashes[order]
     superseded &= ~doubtful[:-1] | (ordered_hashes[1:] == ordered_hashes[:-1])
-    keep = np.append(~superseded, True)  # noqa: FBT003 - a numpy value
+    keep = np.append(~superseded, True)
     return whole.take(np.sort(order[keep]))
 
 
@@ -255,7 +275,7 @@ def _same_identity(rows: Readings, order: NDArray[np.int64]) -> NDArray[np.bool_
 
 def _doubtful(rows: Readings) -> NDArray[np.bool_]:
     table = np.array([not s.topic_id or s.leader_epoch < 0 for s in rows.source.values], np.bool_)
-    return rows.source.lookup(table, np.bool_(False))  # noqa: FBT003 - a numpy value
+    return rows.source.lookup(table, np.bool_(False))
 
 
 def _addresses_disjoint(blocks: Sequence[Readings]) -> bool:
@@ -266,7 +286,7 @@ def _addresses_disjoint(blocks: Sequence[Readings]) -> bool:
             ranges.setdefault(source, []).append((first, last))
     for spans in ranges.values():
         spans.sort()
-        if any(later[0] <= earlier[1] for earlier, later in zip(spans, spans[1:], strict=False)):
+        if any(later[0] <= earlier[1] for earlier, later in pairwise(spans)):
             return False
     return True
 

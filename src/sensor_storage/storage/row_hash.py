@@ -27,7 +27,7 @@ _TIMESTAMP, _VALUE, _TEXT, _SERIES, _UNIT, _QUALITY, _SOURCE, _OFFSET, _INDEX = 
 _NO_STRING = np.uint64(0)
 
 
-def row_hashes(  # noqa: PLR0913 - one argument a column
+def row_hashes(
     *,
     series: Coded[Series],
     timestamp: NDArray[np.int64],

@@ -10,7 +10,5 @@ from sensor_storage.storage.readings import Readings
 def encode_segment(readings: Readings, ledger: Sequence[LedgerEntry], compression: str) -> memoryview:
     """The bytes of a segment: readings in canonical order, and in the footer what they answer for."""
     ordered = readings.sorted()
-    footer = Footer(
-        kind="segment", rows=len(ordered), totals=totals_of(ordered), ledger=tuple(ledger)
-    )
+    footer = Footer(kind="segment", rows=len(ordered), totals=totals_of(ordered), ledger=tuple(ledger))
     return encode_readings(ordered, footer, compression=compression)

@@ -46,7 +46,8 @@ class SensorHourKeys:
 
     def hours(self, keys: Keys) -> NDArray[np.int64]:
         """The hour of each key."""
-        return keys & _HOUR_MASK
+        hours: NDArray[np.int64] = keys & _HOUR_MASK
+        return hours
 
     def canonical(self, keys: Keys) -> Keys:
         """For each key an integer that orders as its series by name, then its hour."""
@@ -59,8 +60,11 @@ class SensorHourKeys:
 
 @dataclass(eq=False)
 class StagedFile:
-    """One segment or run. `keys`, `starts` and `counts` index its sensor-hours; `waiting` counts the rows
-    of each that are not yet known to be in their hour file."""
+    """One segment or run.
+
+    `keys`, `starts` and `counts` index its sensor-hours; `waiting` counts the rows of each that are not yet
+    known to be in their hour file.
+    """
 
     name: StagedName
     path: Path
@@ -181,8 +185,12 @@ def merged_blocks(
     A block holds whole sensor-hours and, unless one alone is larger, at most about `max_rows` rows.
     """
     entries = [_chosen(file, wanted) for file in files]
-    chosen = np.concatenate([np.empty(0, np.int64), *(f.keys[e] for f, e in zip(files, entries, strict=True))])
-    counts = np.concatenate([np.empty(0, np.int64), *(f.counts[e] for f, e in zip(files, entries, strict=True))])
+    chosen = np.concatenate(
+        [np.empty(0, np.int64), *(f.keys[e] for f, e in zip(files, entries, strict=True))]
+    )
+    counts = np.concatenate(
+        [np.empty(0, np.int64), *(f.counts[e] for f, e in zip(files, entries, strict=True))]
+    )
     if not len(chosen):
         return
     order = np.unique(keys.canonical(chosen), return_inverse=True)[1]

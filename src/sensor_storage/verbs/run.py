@@ -1,36 +1,66 @@
-"""`run`: the service. `worker`: one of its processes."""
+"""`run`: the service. `worker`: one of its processes, started by `run`."""
+
+import os
 
 import click
 
+from sensor_storage import log
 from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
-from sensor_storage.log import get
 from sensor_storage.main import build_worker, layout_of
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.ownership import own
 from sensor_storage.supervisor import Supervisor, until_told, work
+from sensor_storage.verbs.options import settings_options
 
 ROLES = {"ingest": "ingest-0", "maintain": "maintain", "api": "api"}
+EPILOG = """\b
+Examples:
+  sensor-storage run                                   all roles, as set by environment and .env
+  sensor-storage run --role ingest --role maintain     no API
+  sensor-storage run --data ./plant --env-file ./plant.env
+
+Ends on SIGTERM or Ctrl-C within 30 s; what was consumed is then durable and committed.
+Exit codes: 0 ended as told; 1 a worker had to be killed; 2 settings; 5 the data directory is in use."""
 _TAKE_OVER_SECONDS = 10
-_log = get("run")
+_log = log.get("run")
 
 
-def serve_roles(settings: Settings, roles: tuple[str, ...]) -> int:
-    """Own the data directory and run the workers of these roles until told to stop; the exit status."""
+@click.command("run", epilog=EPILOG)
+@click.option(
+    "--role", "roles", multiple=True, type=click.Choice(list(ROLES)), help="Only these parts; repeatable."
+)
+@settings_options
+@click.pass_context
+def command(ctx: click.Context, roles: tuple[str, ...], settings: Settings) -> int:
+    """Run the service: keep every reading of the matching topics, until told to stop."""
+    log.configure(settings.log.level, settings.log.format)
     stop = until_told()
     layout = layout_of(settings)
+    disk = Disk(layout.root)
+    disk.check_one_file_system([layout.raw, layout.staging, layout.dead_letters, layout.ledger, layout.run])
     with own(layout, wait_seconds=_TAKE_OVER_SECONDS) as lock:
-        Disk(layout.root).clear_aside()
-        workers = [(ROLES[role], ["worker", ROLES[role]]) for role in roles]
-        _log.info("started", data=str(layout.root), roles=", ".join(roles))
-        status = Supervisor(workers, SystemClock(), lock.fileno()).run(stop)
+        disk.clear_aside()
+        chosen = [ROLES[role] for role in roles or ROLES]
+        workers = [(name, ["worker", name, *_same_settings(ctx)]) for name in chosen]
+        _log.info("started", data=str(layout.root), workers=", ".join(chosen))
+        environment = {**os.environ, "LOCAL_STORAGE_PATH": str(layout.raw)}
+        status = Supervisor(workers, SystemClock(), lock.fileno(), environment).run(stop)
     _log.info("stopped")
     return status
 
 
-def run_worker(settings: Settings, worker: str) -> int:
-    """Run one worker of a service until it is told to stop; the exit status."""
-    return work(build_worker(settings, worker).run, until_told())
+@click.command("worker", hidden=True)
+@click.argument("name")
+@settings_options
+def worker(name: str, settings: Settings) -> int:
+    """Run one process of the service until told to stop; `run` starts it."""
+    log.configure(settings.log.level, settings.log.format)
+    stop = until_told()
+    return work(build_worker(settings, name).run, stop)
 
 
-__all__ = ["click"]
+def _same_settings(ctx: click.Context) -> list[str]:
+    """The options by which a worker reads the settings this process has read."""
+    given = {"--config": ctx.params.get("config_file"), "--env-file": ctx.params.get("env_file")}
+    return [word for name, value in given.items() if value for word in (name, str(value))]

@@ -1,0 +1,109 @@
+"""`demo`: everything on this machine."""
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+import click
+
+from sensor_storage.clock import SystemClock
+from sensor_storage.demo.broker import EmbeddedBroker
+from sensor_storage.demo.demo import DemoPlant, DemoService, LiveLine
+from sensor_storage.demo.kafka_jars import cache_folder
+from sensor_storage.storage.layout import Layout
+from sensor_storage.supervisor import until_told
+
+EPILOG = """\b
+Examples:
+  sensor-storage demo                      in ./demo-data, until Ctrl-C
+  sensor-storage demo --data /tmp/plant --seconds 60
+
+The data stays; start it again and it goes on. Exit codes: 0 ended as told; 1 could not start."""
+_LINE_SECONDS = 1.0
+
+
+@click.command("demo", epilog=EPILOG)
+@click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), default=Path("demo-data"), show_default=True
+)
+@click.option("--port", type=click.IntRange(1, 65535), help="The API's port; by default 8080, or a free one.")
+@click.option("--seconds", type=click.FloatRange(1), help="End by itself after so long.")
+@click.option(
+    "--past", type=click.IntRange(0), default=900, show_default=True, help="Seconds of history to begin with."
+)
+def command(data: Path, port: int | None, seconds: float | None, past: int) -> None:
+    """Run a Kafka broker, a simulated plant and the service on this machine, and watch readings arrive."""
+    clock, stop = SystemClock(), until_told()
+    data = data.absolute()
+    layout = Layout(data / "raw")
+    port = port or _free_port(8080)
+    data.mkdir(parents=True, exist_ok=True)
+    click.echo("starting Apache Kafka …", err=True)
+    with EmbeddedBroker(data / "kafka", cache=cache_folder(os.environ)) as broker:
+        service = DemoService(_environment(layout, broker.bootstrap_servers, port), data / "service.log")
+        plant = DemoPlant(broker.bootstrap_servers, clock, past_seconds=past)
+        try:
+            service.keep_running()
+            plant.start()
+            click.echo(_introduction(layout, port, broker.bootstrap_servers, service.pid))
+            line = LiveLine(layout, clock, lambda: plant.acknowledged)
+            ends = clock.monotonic() + seconds if seconds else None
+            while not stop.wait(_LINE_SECONDS) and (ends is None or clock.monotonic() < ends):
+                before = service.pid
+                service.keep_running()
+                if service.pid != before:
+                    _show(f"the service had ended; started again with process id {service.pid}", final=True)
+                _show(line.text())
+        finally:
+            click.echo("\nending …", err=True)
+            acknowledged = plant.stop()
+            service.stop()
+    click.echo(f"{acknowledged:,} messages were published; the data is in {data}")
+
+
+def _environment(layout: Layout, bootstrap_servers: str, port: int) -> dict[str, str]:
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
+        "LOCAL_STORAGE_PATH": str(layout.raw),
+        "SERVICE_PORT": str(port),
+        "BUFFER_FLUSH_INTERVAL_SECONDS": "10",
+        "LOG_FORMAT": "json",
+    }
+
+
+def _introduction(layout: Layout, port: int, bootstrap_servers: str, pid: int) -> str:
+    data = os.path.relpath(layout.root)
+    program = os.path.relpath(sys.argv[0]) if os.path.sep in sys.argv[0] else "sensor-storage"
+    return f"""
+A plant of 100 machines publishes to Kafka at {bootstrap_servers}; its readings arrive below {data}/raw.
+API http://127.0.0.1:{port}/docs · log {data}/service.log
+
+Try, in another terminal:
+  {program} ls --data {data}
+  {program} status --data {data}
+  {program} verify --data {data}
+  python -c "import duckdb; print(duckdb.sql(\\"from '{data}/raw/press-1/*/*/*/*/*.parquet'\\"))"
+  kill -9 {pid}        # the service; watch it come back with nothing lost
+
+Ctrl-C ends everything.
+"""
+
+
+def _show(text: str, *, final: bool = False) -> None:
+    if sys.stdout.isatty():
+        click.echo(f"\r\x1b[K{text}", nl=final)
+    else:
+        click.echo(text)
+
+
+def _free_port(wish: int) -> int:
+    for port in (wish, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    return wish
