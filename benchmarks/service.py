@@ -55,8 +55,10 @@ SCENARIOS = {
 
 @dataclass(frozen=True)
 class Figures:
-    """One run. CPU in µs a reading, of all processes of the service; `with_start` counts what it takes to start
-    them too. Rate and CPU are from the first status on; memory is the largest resident size of one process, MB."""
+    """One run: CPU in µs a reading over all processes of the service, memory of its largest process in MB.
+
+    Rate and `cpu_us` are from the first status on; `cpu_us_with_start` counts what it takes to start, too.
+    """
 
     scenario: str
     until: str
@@ -122,11 +124,14 @@ def catch_up(root: Path, broker: EmbeddedBroker, name: str, report: Report, pref
             before, cpu_before = _readings(layout), watched.look()
             began, broker_before = time.monotonic(), watched_broker.look()
             _wait(
-                lambda watched=watched, layout=layout: bool(watched.look())
-                and _consumed(layout) >= report.messages_acknowledged
+                lambda watched=watched, layout=layout: (
+                    bool(watched.look()) and _consumed(layout) >= report.messages_acknowledged
+                )
             )
             if until == "hour files":
-                subprocess.run([*PROGRAM, "compact", "--data", str(data), "-q"], check=True, stdout=sys.stderr)
+                subprocess.run(
+                    [*PROGRAM, "compact", "--data", str(data), "-q"], check=True, stdout=sys.stderr
+                )
             seconds, cpu = time.monotonic() - began, watched.look()
             broker_cpu = watched_broker.look() - broker_before
         readings = report.readings_acknowledged

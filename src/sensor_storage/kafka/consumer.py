@@ -139,7 +139,7 @@ class GroupConsumer:
         """The end of each assigned partition as the last fetch told it; -1 where none has."""
         ends = {}
         for key in self.assignment:
-            found = self._consumer.get_watermark_offsets(TopicPartition(*key), cached=True)
+            found: Any = self._consumer.get_watermark_offsets(TopicPartition(*key), cached=True)
             ends[key] = found[1] if found and found[1] >= 0 else -1
         return ends
 

@@ -66,7 +66,9 @@ class Catalog:
     def __init__(self, layout: Layout, *, read_only: bool = False) -> None:
         self._layout = layout
         if read_only:
-            self._db = sqlite3.connect(f"file:{layout.catalog}?mode=ro", uri=True, check_same_thread=False)
+            written = layout.catalog.with_name(layout.catalog.name + "-wal").exists()
+            how = "mode=ro" if written else "immutable=1"  # without a writer a look leaves no trace
+            self._db = sqlite3.connect(f"file:{layout.catalog}?{how}", uri=True, check_same_thread=False)
         else:
             layout.catalog.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(layout.catalog, check_same_thread=False)
@@ -129,6 +131,13 @@ class Catalog:
             ).fetchone()
             found.append(row[0] if row else 0)
         return found
+
+    def find(self, key: SensorHour) -> HourFile | None:
+        """What is known of a sensor-hour's file."""
+        row = self._db.execute(
+            "SELECT * FROM hour_file WHERE asset = ? AND sensor = ? AND hour = ?", (*key.series, key.hour)
+        ).fetchone()
+        return self._hour_file(row) if row else None
 
     def files(
         self, *, asset: str | None = None, sensor: str | None = None

@@ -173,6 +173,18 @@ def checked_digest(data: "bytes | memoryview | mmap.mmap", path: Path) -> str:
     return computed
 
 
+def open_parquet(source: pa.NativeFile) -> pq.ParquetFile:
+    """A Parquet file whose names are read as dictionaries; for bytes whose digest has been checked."""
+    metadata = pq.read_metadata(source)
+    names = set(metadata.schema.names)
+    return pq.ParquetFile(
+        source,
+        metadata=metadata,
+        read_dictionary=[name for name in CODED_COLUMNS if name in names],
+        page_checksum_verification=True,
+    )
+
+
 class CheckedFile:
     """A Parquet file whose digest has been checked, open for reading."""
 
@@ -181,14 +193,7 @@ class CheckedFile:
         self.path = path
         self.size_bytes = len(data)
         self.digest = checked_digest(data, path)
-        metadata = pq.read_metadata(pa.BufferReader(data))
-        names = set(metadata.schema.names)
-        self.parquet = pq.ParquetFile(
-            pa.BufferReader(data),
-            metadata=metadata,
-            read_dictionary=[name for name in CODED_COLUMNS if name in names],
-            page_checksum_verification=True,
-        )
+        self.parquet = open_parquet(pa.BufferReader(data))
 
     @property
     def metadata(self) -> bytes:

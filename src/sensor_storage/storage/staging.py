@@ -55,7 +55,8 @@ class SensorHourKeys:
             order = sorted(range(len(self._series)), key=self._series.__getitem__)
             self._ranks = np.empty(len(order), np.int64)
             self._ranks[order] = np.arange(len(order))
-        return (self._ranks[keys >> _HOUR_BITS] << _HOUR_BITS) | (keys & _HOUR_MASK)
+        order_of: NDArray[np.int64] = (self._ranks[keys >> _HOUR_BITS] << _HOUR_BITS) | (keys & _HOUR_MASK)
+        return order_of
 
 
 @dataclass(eq=False)

@@ -1,0 +1,340 @@
+"""Prove from files alone that every message consumed is stored exactly once.
+
+The ledger says what was consumed; the tree is, for each sensor-hour, the union of its hour file and its staged
+rows. One look takes these steps, in this order because rows and entries only move this way:
+ 1. hold the staged files open and read the ledger files (`held_staging`);
+ 2. read the dead letters;
+ 3. count the staged rows, each sensor-hour united with its hour file;
+ 4. count the hour files the catalog names; in an incremental look those it has as verified are only looked at
+    by size and carried digest, and counted by the totals the catalog holds;
+ 5. count the hour files the catalog does not name;
+ 6. look again at whatever may have moved: what the ledger did not know yet, where the catalog lagged.
+
+A difference between tree and ledger is looked at again, every row of every file, and named; only what is
+still there then is reported. So the service may run meanwhile.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sensor_storage.model import SensorHour, Source
+from sensor_storage.storage.catalog import Catalog
+from sensor_storage.storage.file_checks import BLOCK_ROWS, HourFileCheck, check_hour_file, peek
+from sensor_storage.storage.findings import Finding, addresses
+from sensor_storage.storage.held_staging import Held, dead_letter_offsets, entries_now, hold
+from sensor_storage.storage.hour_files import HourFile
+from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.ledger import LedgerEntry
+from sensor_storage.storage.readings import Readings, conflicts, union
+from sensor_storage.storage.staging import merged_blocks
+from sensor_storage.storage.tally import Difference, Tally
+from sensor_storage.storage.trace import Trace
+from sensor_storage.storage.tree_walk import foreign_files, hour_files
+from sensor_storage.storage.verify_report import PartitionReport, VerifyReport, partitions_of
+
+_MAX_LOOKS = 4
+_MAX_FINDINGS = 1000
+_MARKED_AT_ONCE = 1000
+_SETTLE_LOOKS = 5
+_REBUILD = "run `sensor-storage rebuild` once the file is known to be right"
+
+Progress = Callable[[int, int], None]
+"""Called with the files looked at so far, and the readings."""
+
+
+def verify(
+    layout: Layout, *, full: bool = False, mark: bool = True, progress: Progress | None = None
+) -> VerifyReport:
+    """Look at the whole data directory; the report's findings are empty when nothing is wrong.
+
+    With `full` every row is read; otherwise hour files verified before are trusted while their digest is the
+    same. With `mark` the catalog remembers which files were found good.
+    """
+    catalog, findings = _open_catalog(layout, writable=mark)
+    suspects: list[Difference] = []
+    try:
+        for number in range(_MAX_LOOKS):
+            look = _Look(layout, catalog, full=full or bool(number), trace=Trace(suspects), progress=progress)
+            differences = look.take()
+            if not differences or look.trace.covers(differences):
+                break
+            suspects = differences
+        if catalog and mark:
+            look.mark()
+    finally:
+        if catalog:
+            catalog.close()
+    named = [look.trace.explain(item, _answered(look.tally, item)) for item in differences]
+    every = sorted({*findings, *look.findings, *named})
+    return look.report(every[:_MAX_FINDINGS], len(every), differences)
+
+
+@dataclass(slots=True)
+class _Counted:
+    files: int = 0
+    trusted: int = 0
+    rows: int = 0
+    doubles: int = 0
+    conflicts: int = 0
+    pending_letters: int = 0
+    marked: int = 0
+
+
+def _open_catalog(layout: Layout, *, writable: bool) -> tuple[Catalog | None, list[Finding]]:
+    """The catalog, if there is one; proof does not need it."""
+    if not layout.catalog.exists():
+        return None, []
+    try:
+        return Catalog(layout, read_only=not writable), []
+    except sqlite3.DatabaseError as error:
+        where = layout.relative(layout.catalog)
+        return None, [Finding("damaged", where, f"cannot be read: {error}", "run `sensor-storage rebuild`")]
+
+
+def _answered(tally: Tally, item: Difference) -> int:
+    """How many messages the entries of a differing range count."""
+    entries = tally.of(item.source).entries
+    return sum(entry.messages for entry in entries if item.start <= entry.start and entry.stop <= item.stop)
+
+
+class _Look:
+    """One look at everything."""
+
+    def __init__(
+        self, layout: Layout, catalog: Catalog | None, *, full: bool, trace: Trace, progress: Progress | None
+    ) -> None:
+        self.trace = trace
+        self.findings: list[Finding] = []
+        self.tally = Tally(())
+        self.counted = _Counted()
+        self._layout = layout
+        self._catalog = catalog
+        self._full = full
+        self._progress = progress
+        self._entries: list[LedgerEntry] = []
+        self._done: set[Path] = set()
+        self._unsettled: dict[Path, SensorHour] = {}
+        self._good: list[HourFile] = []
+
+    def take(self) -> list[Difference]:
+        """Steps 1 to 6; what differs between tree and ledger."""
+        held = hold(self._layout)  # 1
+        self.findings += held.findings
+        self._entries = held.entries
+        self.counted.doubles += held.doubles
+        self.counted.files += len(held.files)
+        self.tally = Tally(held.entries)
+        self._letters()  # 2
+        self._staged(held)  # 3
+        held.files.clear()
+        self._catalogued()  # 4
+        self._rest()  # 5
+        self._settle_ledger()  # 6
+        self._settle_catalog()
+        return self.tally.differences()
+
+    def mark(self) -> None:
+        """Let the catalog remember what was found good; a busy or read-only one is left as it is."""
+        try:
+            for start in range(0, len(self._good), _MARKED_AT_ONCE):
+                part = self._good[start : start + _MARKED_AT_ONCE]
+                self._catalog.mark_verified(part)  # type: ignore[union-attr]  # asked only with a catalog
+                self.counted.marked += len(part)
+        except sqlite3.OperationalError:
+            return
+
+    def report(self, findings: list[Finding], found: int, differences: Iterable[Difference]) -> VerifyReport:
+        """What was seen, by partition and in all."""
+        counted = self.counted
+        partitions: list[PartitionReport] = partitions_of(self._entries, self.tally, differences)
+        return VerifyReport(
+            findings=findings,
+            more_findings=found - len(findings),
+            partitions=partitions,
+            full=self._full,
+            files=counted.files,
+            trusted_files=counted.trusted,
+            marked_files=counted.marked,
+            rows_read=counted.rows,
+            doubles_in_files=counted.doubles,
+            conflicts=counted.conflicts,
+            pending_dead_letters=counted.pending_letters,
+            catalog=self._catalog is not None,
+        )
+
+    def _letters(self) -> None:
+        """Dead letters become durable just before their segment: those beyond the ledger's end are pending."""
+        letters, findings = dead_letter_offsets(self._layout)
+        self.findings += findings
+        for source, offsets in letters.items():
+            tally = self.tally.of(source)
+            self.trace.add_letters(source, offsets)
+            loose = tally.add_letters(offsets)
+            end = max((entry.stop for entry in tally.entries), default=0)
+            self.counted.pending_letters += int(np.count_nonzero(loose >= end))
+            if (loose < end).any():
+                self._find_unanswered(source, loose[loose < end], "dead letters")
+
+    def _staged(self, held: Held) -> None:
+        for block in merged_blocks(held.files, held.keys, None, BLOCK_ROWS):
+            loose = []
+            for key, rows in block.sensor_hours():
+                path = self._layout.hour_file(key)
+                self._done.add(path)
+                parts: list[Readings] = []
+                check = self._read(path, parts.append)
+                if check is None or not parts:
+                    loose.append(rows)
+                else:
+                    self._count(union([*parts, rows]), self._layout.relative(path))
+            self._count(Readings.concat(loose), "staging")
+
+    def _catalogued(self) -> None:
+        if not self._catalog:
+            return
+        undecided = self.tally.undecided()
+        for entry, verified in self._catalog.files():
+            if entry.path in self._done:
+                continue
+            self._done.add(entry.path)
+            state = peek(entry.path)
+            if state is None:
+                self._unsettled[entry.path] = entry.key
+            elif (
+                verified
+                and not self._full
+                and (state.digest, state.size_bytes) == (entry.digest, entry.size_bytes)
+                and undecided.isdisjoint(item.source for item in entry.totals)
+            ):
+                self.tally.trust(entry.totals)
+                self.counted.trusted += 1
+                self._step()
+            else:
+                self._read_counted(entry.path, entry)
+
+    def _rest(self) -> None:
+        for path in hour_files(self._layout):
+            if path not in self._done:
+                self._read_counted(path, None)
+        self.findings += [
+            Finding(
+                "foreign",
+                self._layout.relative(path),
+                "not a file of this service",
+                "move it elsewhere",
+            )
+            for path in foreign_files(self._layout)
+        ]
+
+    def _settle_ledger(self) -> None:
+        """Readings younger than the look at the ledger are answered for by now."""
+        now: Tally | None = None
+        for source, tally in self.tally.sources.items():
+            for offsets in tally.unanswered.pages():
+                now = now or Tally(entries_now(self._layout))
+                loose = offsets[~now.of(source).answers_for(offsets)]
+                if len(loose):
+                    self._find_unanswered(source, loose, "readings")
+
+    def _settle_catalog(self) -> None:
+        """A catalog that differs from a file lags behind while the sensor-hour's rows are staged; else not."""
+        if not self._catalog:
+            return
+        for _ in range(_SETTLE_LOOKS):
+            before = {path: self._state(path, key) for path, key in self._unsettled.items()}
+            if not before:
+                return
+            staged = hold(self._layout)
+            waiting = {
+                self._layout.hour_file(staged.keys.sensor_hour(k))
+                for f in staged.files
+                for k in f.keys.tolist()
+            }
+            for path, key in list(self._unsettled.items()):
+                state = self._state(path, key)
+                if state.agree or path in waiting:
+                    del self._unsettled[path]
+                elif state == before[path]:
+                    del self._unsettled[path]
+                    self.findings += state.findings(self._layout.relative(path))
+
+    def _state(self, path: Path, key: SensorHour) -> "_Agreement":
+        entry = self._catalog.find(key) if self._catalog else None
+        state = peek(path)
+        return _Agreement(entry.digest if entry else None, state.digest if state else None)
+
+    def _read_counted(self, path: Path, entry: HourFile | None) -> None:
+        where = self._layout.relative(path)
+        check = self._read(path, lambda rows: self._count(rows, where))
+        if check is None:
+            return
+        if entry is None and self._catalog:
+            entry = self._catalog.find(check.file.key)
+        if not self._catalog:
+            return
+        if entry is None or entry.digest != check.file.digest:
+            self._unsettled[path] = check.file.key
+        elif entry != check.file:
+            self.findings.append(
+                Finding("changed", where, "the catalog says something else of this very file", _REBUILD)
+            )
+        elif not check.findings:
+            self._good.append(entry)
+
+    def _read(self, path: Path, use: Callable[[Readings], None]) -> HourFileCheck | None:
+        try:
+            check = check_hour_file(self._layout, path, use)
+        except FileNotFoundError:
+            return None
+        self._step()
+        if isinstance(check, list):
+            self.findings += check
+            return None
+        self.findings += check.findings
+        self.counted.doubles += check.doubles
+        return check
+
+    def _count(self, rows: Readings, where: str) -> None:
+        self.tally.add(rows)
+        self.trace.add(rows, where)
+        self.counted.rows += len(rows)
+        self.counted.conflicts += conflicts(rows) if len(rows) else 0
+
+    def _find_unanswered(
+        self, source: Source, offsets: "np.ndarray[tuple[int], np.dtype[np.int64]]", what: str
+    ) -> None:
+        detail = f"the ledger does not answer for these {what}"
+        hint = "restore the ledger file that is missing or damaged; then verify again"
+        self.findings.append(Finding("unanswered", addresses(source, offsets), detail, hint))
+
+    def _step(self) -> None:
+        self.counted.files += 1
+        if self._progress:
+            self._progress(self.counted.files, self.counted.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Agreement:
+    """The digest the catalog has of a file, and the one the file carries; None where there is none."""
+
+    catalog: str | None
+    file: str | None
+
+    @property
+    def agree(self) -> bool:
+        """Do both say the same?"""
+        return self.catalog == self.file
+
+    def findings(self, where: str) -> list[Finding]:
+        """What it means when they do not agree for good."""
+        if self.file is None:
+            return [Finding("missing", where, "the catalog names this file, but it is gone", "restore it")]
+        if self.catalog is None:
+            return [Finding("changed", where, "the catalog does not know this file", _REBUILD)]
+        return [
+            Finding("changed", where, "another file than the one the catalog knows by its digest", _REBUILD)
+        ]

@@ -1,0 +1,85 @@
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from sensor_storage.api.errors import ProblemDetails
+from sensor_storage.errors import Damaged, DiskFull, Halt, Owned, SensorStorageError, Usage
+from support.sending import Send
+
+ERRORS: dict[type[SensorStorageError], int] = {
+    Usage: 400,
+    DiskFull: 503,
+    Owned: 503,
+    Halt: 500,
+    Damaged: 500,
+}
+
+
+def check_problem(answer: httpx.Response, status: int) -> ProblemDetails:
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = ProblemDetails.model_validate(answer.json())
+    assert problem.status == status
+    assert problem.title
+    assert problem.detail
+    assert problem.type == "about:blank" or problem.type.startswith("urn:sensor-storage:problem:")
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nowhere", 404),
+        ("GET", "/storage/flush/77", 404),
+        ("GET", "/docs/../../etc/passwd", 404),
+        ("GET", "/docs/other.js", 404),
+        ("DELETE", "/health", 405),
+        ("GET", "/storage/flush", 405),
+        ("POST", "/storage/flush?wait=x", 422),
+        ("GET", "/storage/flush/x", 422),
+        ("POST", "/storage/flush", 503),
+        ("GET", "/health/ready", 503),
+    ],
+)
+def test_every_error_is_problem_details(send: Send, method: str, path: str, status: int) -> None:
+    check_problem(send(method, path), status)
+
+
+def test_a_method_that_is_not_there_names_those_that_are(send: Send) -> None:
+    assert send("DELETE", "/health").headers["allow"] == "GET"
+
+
+def test_an_invalid_request_names_each_place(send: Send) -> None:
+    problem = check_problem(send("POST", "/storage/flush?wait=x"), 422)
+    assert problem.detail.startswith("query.wait: ")
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_our_own_errors_keep_their_words_and_hint(
+    app: FastAPI, send: Send, kind: type[SensorStorageError]
+) -> None:
+    @app.get("/broken")
+    def broken() -> None:
+        raise kind("read the file x", hint="look at x")
+
+    problem = check_problem(send("GET", "/broken"), ERRORS[kind])
+    assert (problem.detail, problem.hint) == ("read the file x", "look at x")
+
+
+def test_an_unexpected_error_tells_the_client_nothing_of_the_inside(app: FastAPI, send: Send) -> None:
+    @app.get("/broken")
+    def broken() -> None:
+        raise RuntimeError("the secret")
+
+    answer = send("GET", "/broken")
+    check_problem(answer, 500)
+    assert "secret" not in answer.text
+
+
+def test_openapi_says_that_errors_are_problem_details(send: Send) -> None:
+    for path, methods in send("GET", "/openapi.json").json()["paths"].items():
+        for method, operation in methods.items():
+            assert operation.get("summary"), (path, method)
+            responses = operation["responses"]
+            assert "422" not in responses, (path, method)
+            assert list(responses["default"]["content"]) == ["application/problem+json"]

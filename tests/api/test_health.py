@@ -1,0 +1,96 @@
+import pytest
+
+from sensor_storage import __version__
+from sensor_storage.clock import ManualClock
+from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.status import FRESH_SECONDS, IngestStatus, MaintainStatus, write_status
+from support.sending import Send
+from support.statuses import NOW, ingest_status, maintain_status, tell_all_well
+
+
+def test_a_well_service_is_ok_and_its_lamp_says_received_equals_stored(send: Send, layout: Layout) -> None:
+    tell_all_well(layout)
+    answer = send("GET", "/health").json()
+    assert answer["status"] == "ok"
+    assert answer["reasons"] == []
+    assert answer["version"] == __version__
+    assert answer["lamp"]["line"] == "4,000 received = 4,000 stored · 3 dead letters · lag 3"
+    assert send("GET", "/health/ready").status_code == 200
+
+
+def test_live_needs_no_worker_no_kafka_and_no_disk(send: Send) -> None:
+    assert send("GET", "/health/live").json() == {"status": "ok"}
+
+
+def test_before_any_worker_has_reported_the_service_is_down_and_not_ready(send: Send) -> None:
+    assert send("GET", "/health").json()["status"] == "down"
+    answer = send("GET", "/health/ready")
+    assert answer.status_code == 503
+    assert [reason["worker"] for reason in answer.json()["reasons"]] == ["ingest", "maintain"]
+
+
+UNREADY: dict[str, tuple[IngestStatus | MaintainStatus, str, str]] = {
+    "halted ingest": (ingest_status(halted="a sync failed"), "halted: a sync failed", "down"),
+    "paused": (ingest_status(paused="the data disk is full"), "paused: the data disk is full", "degraded"),
+    "Kafka away": (ingest_status(kafka_error="no broker", ready=False), "no broker", "degraded"),
+    "topics unseen": (ingest_status(ready=False), "has not seen Kafka's topics", "degraded"),
+    "silent ingest": (ingest_status(time=NOW - FRESH_SECONDS), "has not reported for 15 s", "down"),
+    "halted maintain": (maintain_status(halted="needs a newer program"), "needs a newer program", "down"),
+    "silent maintain": (maintain_status(time=NOW - 3600), "has not reported for 3,600 s", "down"),
+}
+
+
+@pytest.mark.parametrize("case", UNREADY)
+def test_ready_is_refused_with_the_reason_and_what_to_do(send: Send, layout: Layout, case: str) -> None:
+    status, words, state = UNREADY[case]
+    tell_all_well(layout)
+    write_status(layout, status)
+    answer = send("GET", "/health/ready")
+    assert answer.status_code == 503
+    problem = answer.json()
+    assert words in problem["detail"]
+    assert problem["hint"]
+    assert [reason["worker"] for reason in problem["reasons"]] == [status.worker]
+    assert send("GET", "/health").json()["status"] == state
+
+
+DEGRADED = {
+    "blocked": (maintain_status(blocked={"staging/x.parquet": "digest mismatch"}), "staging/x.parquet"),
+    "missing": (maintain_status(stored_readings=3_990), "10 of 4,000 readings"),
+}
+
+
+@pytest.mark.parametrize("case", DEGRADED)
+def test_damage_degrades_health_but_does_not_stop_the_flow(send: Send, layout: Layout, case: str) -> None:
+    status, words = DEGRADED[case]
+    tell_all_well(layout)
+    write_status(layout, status)
+    answer = send("GET", "/health").json()
+    assert answer["status"] == "degraded"
+    assert words in answer["reasons"][0]["what"]
+    assert send("GET", "/health/ready").status_code == 200
+
+
+def test_rows_in_two_places_after_a_crash_are_shown_and_are_no_alarm(send: Send, layout: Layout) -> None:
+    tell_all_well(layout)
+    write_status(layout, maintain_status(stored_readings=4_010))
+    answer = send("GET", "/health").json()
+    assert answer["status"] == "ok"
+    assert answer["lamp"]["line"].startswith("4,000 received ≠ 4,010 stored")
+
+
+def test_a_worker_that_falls_silent_turns_the_service_unready_by_itself(
+    send: Send, layout: Layout, clock: ManualClock
+) -> None:
+    tell_all_well(layout)
+    assert send("GET", "/health/ready").status_code == 200
+    clock.advance(FRESH_SECONDS)
+    assert send("GET", "/health/ready").status_code == 503
+
+
+def test_a_status_file_that_is_no_status_counts_as_none(send: Send, layout: Layout) -> None:
+    tell_all_well(layout)
+    (layout.run / "maintain.json").write_bytes(b"{half")
+    answer = send("GET", "/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["detail"] == "maintain: has not reported yet"

@@ -1,0 +1,92 @@
+import re
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from sensor_storage.metrics import DEFINITIONS
+from sensor_storage.model import Series
+from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.status import write_status
+from support.samples import stage_readings
+from support.sending import Send
+from support.statuses import ingest_status, maintain_status, tell_all_well
+
+FOREVER = {"messages_consumed_total", "storage_used_bytes"}
+"""Names the product's README promises."""
+
+
+def values(text: str) -> dict[tuple[str, tuple[str, ...]], float]:
+    return {
+        (sample.name, tuple(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_every_metric_has_help_and_type_even_before_anything_is_known(send: Send) -> None:
+    text = send("GET", "/metrics").text
+    for definition in DEFINITIONS:
+        assert f"# HELP {definition.name} {definition.meaning}\n" in text
+        assert f"# TYPE {definition.name} {definition.kind}\n" in text
+
+
+def test_names_follow_prometheus_and_the_promised_ones_stay() -> None:
+    names = {definition.name for definition in DEFINITIONS}
+    assert names >= FOREVER
+    assert len(names) == len(DEFINITIONS)
+    for definition in DEFINITIONS:
+        assert definition.name in FOREVER or definition.name.startswith("sensor_storage_")
+        assert re.fullmatch("[a-z]+(_[a-z]+)*", definition.name)
+        assert definition.name.endswith("_total") == (definition.kind == "counter")
+        assert definition.meaning.endswith(".")
+
+
+def test_no_label_carries_an_asset_or_a_sensor(send: Send, layout: Layout) -> None:
+    allowed = {"worker", "reason", "topic", "partition", "part", "state", "version"}
+    assert {label for definition in DEFINITIONS for label in definition.labels} <= allowed
+    tell_all_well(layout)
+    stage_readings(layout, [Series("secret-asset", "secret-sensor")])
+    assert "secret" not in send("GET", "/metrics").text
+
+
+def test_the_numbers_are_those_of_the_workers(send: Send, layout: Layout) -> None:
+    tell_all_well(layout)
+    write_status(layout, ingest_status(paused="the data disk is full"))
+    write_status(layout, maintain_status(blocked={"x": "y"}))
+    found = values(send("GET", "/metrics").text)
+    assert found["messages_consumed_total", ("ingest-0",)] == 1_000
+    assert found["sensor_storage_dead_letters_total", ("not-json", "ingest-0")] == 2
+    assert found["sensor_storage_lag_messages", ()] == 3
+    assert found["sensor_storage_partition_lag_messages", ("0", "sensor-data-a")] == 3
+    assert ("sensor_storage_partition_lag_messages", ("1", "sensor-data-a")) not in found
+    assert found["sensor_storage_lag_seconds", ("ingest-0",)] == 2
+    assert found["sensor_storage_paused", ("ingest-0",)] == 1
+    assert found["sensor_storage_halted", ("maintain",)] == 0
+    assert found["sensor_storage_blocked_files", ()] == 1
+    assert (
+        found["sensor_storage_received_readings", ()] == found["sensor_storage_stored_readings", ()] == 4_000
+    )
+    assert found["sensor_storage_health", ("degraded",)] == 1
+    assert found["sensor_storage_health", ("ok",)] == 0
+    assert found["sensor_storage_status_age_seconds", ("maintain",)] == 1
+
+
+def test_used_bytes_are_those_of_the_files(send: Send, layout: Layout) -> None:
+    stage_readings(layout, [Series("a", "b")])
+    size = sum(path.stat().st_size for _, path in layout.staged_files())
+    found = values(send("GET", "/metrics").text)
+    assert found["storage_used_bytes", ()] == found["sensor_storage_part_bytes", ("staging",)] == size > 0
+
+
+def test_what_nobody_reported_is_left_out_and_never_a_zero(send: Send) -> None:
+    found = values(send("GET", "/metrics").text)
+    assert ("sensor_storage_lag_messages", ()) not in found
+    assert ("sensor_storage_received_readings", ()) not in found
+    assert found["sensor_storage_health", ("down",)] == 1
+
+
+def test_openmetrics_is_spoken_to_those_who_ask_for_it(send: Send) -> None:
+    accept = {"accept": "application/openmetrics-text; version=1.0.0"}
+    answer = send("GET", "/metrics", headers=accept)
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    assert answer.text.endswith("# EOF\n")
+    assert send("GET", "/metrics").headers["content-type"].startswith("text/plain")
