@@ -56,7 +56,7 @@ def build_ingest(settings: Settings, worker: str) -> IngestLoop:
         ),
         watch=TopicWatch(topics, settings.kafka.topic_pattern),
         ingest=lambda: Ingest(
-            worker=worker.replace("-", ""),
+            worker=f"i{uuid.uuid4().hex[:12]}",
             layout=layout,
             disk=disk,
             clock=clock,

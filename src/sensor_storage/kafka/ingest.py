@@ -134,7 +134,7 @@ class Ingest(GroupHandler):
             self._read_again()
             return True
         content = self._buffer.content()
-        name = StagedName(int(self._clock.now() * 1000), self._worker, next(self._numbers), 0)
+        name = self._new_name()
         compression = self._policy.compression
         try:
             if content.dead_letters:
@@ -154,6 +154,16 @@ class Ingest(GroupHandler):
         self._buffer.clear()
         self._all_durable()
         return True
+
+    def _new_name(self) -> StagedName:
+        """A name nothing has: a clock that was set back must not make a segment overwrite another."""
+        created = int(self._clock.now() * 1000)
+        names = (StagedName(created, self._worker, number, 0) for number in self._numbers)
+        return next(
+            name
+            for name in names
+            if not self._layout.staged(name).exists() and not self._layout.dead_letter_file(name).exists()
+        )
 
     def commit(self) -> None:
         """Commit what is durable (step 5); a broker that does not answer is tried again later."""

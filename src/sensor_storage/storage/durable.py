@@ -290,7 +290,7 @@ class Lock:
 
 @contextmanager
 def _created(path: Path) -> Iterator[IO[bytes]]:
-    with path.open("xb", buffering=0) as file:
+    with path.open("xb") as file:
         yield file
 
 
