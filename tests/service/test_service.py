@@ -1,0 +1,142 @@
+"""The whole service against a real broker."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from sensor_storage.demo.broker import EmbeddedBroker
+from sensor_storage.storage.dead_letters import all_dead_letters
+from sensor_storage.storage.ledger_files import read_all_ledgers
+from support.kafka_io import create_topic, produce
+from support.service import Service, running
+from support.waiting import wait_until
+
+
+def _narrow(start: int, count: int) -> list[bytes | str | None]:
+    return [
+        json.dumps({"asset_id": "press-1", "sensor_name": "t", "timestamp": 1_704_067_200 + n, "value": n})
+        for n in range(start, start + count)
+    ]
+
+
+def _verified(service: Service) -> dict[str, object]:
+    done = service.run("verify", "--full", "--json")
+    assert done.returncode == 0, done.stdout
+    summary: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return summary
+
+
+def test_readings_arrive_in_their_hour_file_and_poison_costs_only_itself(
+    tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str
+) -> None:
+    topic = f"{topic_prefix}-a"
+    create_topic(broker.bootstrap_servers, topic, 2)
+    produce(broker.bootstrap_servers, topic, [*_narrow(0, 50), b"{broken", b"", None, *_narrow(50, 50)])
+    with running(tmp_path / "data", broker.bootstrap_servers, topic_prefix) as service:
+        service.wait_for_messages(103)
+        assert service.run("compact", "-q").returncode == 0
+        path = service.layout.raw / "press-1" / "2024" / "01" / "01" / "00" / "t.parquet"
+        assert path.exists()
+        assert service.stop() == 0
+    summary = _verified(service)
+    assert (summary["readings"], summary["dead_letters"], summary["empty"]) == (100, 1, 2)
+    (letter,) = all_dead_letters(service.layout)
+    assert (letter.value, letter.reason) == (b"{broken", "not_json")
+
+
+def test_a_topic_that_appears_while_it_runs_is_read_within_15_seconds(
+    tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str
+) -> None:
+    create_topic(broker.bootstrap_servers, f"{topic_prefix}-a")
+    with running(tmp_path / "data", broker.bootstrap_servers, topic_prefix) as service:
+        create_topic(broker.bootstrap_servers, f"{topic_prefix}-b")
+        produce(broker.bootstrap_servers, f"{topic_prefix}-b", _narrow(0, 10))
+        service.wait_for_messages(10, seconds=15 + 3)
+
+
+def test_a_killed_services_restart_reads_on_at_once_and_nothing_is_double(
+    tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str
+) -> None:
+    topic = f"{topic_prefix}-a"
+    create_topic(broker.bootstrap_servers, topic)
+    produce(broker.bootstrap_servers, topic, _narrow(0, 100))
+    with running(tmp_path / "data", broker.bootstrap_servers, topic_prefix) as service:
+        service.wait_for_messages(100)
+        service.kill()
+        produce(broker.bootstrap_servers, topic, _narrow(100, 100))
+        began = time.monotonic()
+        service.start()
+        service.wait_for_messages(200, seconds=8)
+        assert time.monotonic() - began < 8
+        assert service.stop() == 0
+    assert _verified(service)["readings"] == 200
+
+
+def test_a_second_service_on_one_directory_refuses_and_names_the_first(
+    tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str
+) -> None:
+    create_topic(broker.bootstrap_servers, f"{topic_prefix}-a")
+    with running(tmp_path / "data", broker.bootstrap_servers, topic_prefix) as service:
+        second = service.run("run")
+        assert second.returncode == 5
+        assert "is in use by the service with process id" in second.stderr
+
+
+def test_what_retention_took_is_a_gap_in_the_ledger_and_shown(
+    tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str
+) -> None:
+    topic = f"{topic_prefix}-a"
+    create_topic(broker.bootstrap_servers, topic)
+    produce(broker.bootstrap_servers, topic, _narrow(0, 10))
+    with running(tmp_path / "data", broker.bootstrap_servers, topic_prefix) as service:
+        service.wait_for_messages(10)
+        assert service.stop() == 0
+        produce(broker.bootstrap_servers, topic, _narrow(10, 20))
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+        for future in admin.delete_records([TopicPartition(topic, 0, 25)]).values():
+            future.result(timeout=30)
+        service.start()
+        service.wait_for_messages(15)
+        gaps = [(one.start, one.stop) for one in read_all_ledgers(service.layout) if one.fate == "gap"]
+        assert gaps == [(10, 25)]
+        assert service.stop() == 0
+    assert _verified(service)["gaps"] == 1
+    assert "gap 10…24" in service.run("verify").stdout
+
+
+@pytest.mark.parametrize("length", [3, 30], ids=["shorter", "longer"])
+def test_a_topic_made_anew_while_stopped_is_read_from_its_beginning(
+    tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str, length: int
+) -> None:
+    topic = f"{topic_prefix}-a"
+    create_topic(broker.bootstrap_servers, topic)
+    produce(broker.bootstrap_servers, topic, _narrow(0, 10))
+    with running(tmp_path / "data", broker.bootstrap_servers, topic_prefix) as service:
+        service.wait_for_messages(10)
+        assert service.stop() == 0
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+        admin.delete_topics([topic])[topic].result(timeout=30)
+        wait_until(lambda: topic not in admin.list_topics(timeout=10).topics, "the topic is gone")
+        create_topic(broker.bootstrap_servers, topic)
+        produce(broker.bootstrap_servers, topic, _narrow(1000, length))
+        service.start()
+        service.wait_for_messages(10 + length)
+        assert service.stop() == 0
+    assert _verified(service)["readings"] == 10 + length
+
+
+def test_sigterm_with_a_dead_broker_ends_within_30_seconds_and_loses_nothing(tmp_path: Path) -> None:
+    with EmbeddedBroker(tmp_path / "kafka") as broker:
+        create_topic(broker.bootstrap_servers, "sensor-data-a")
+        produce(broker.bootstrap_servers, "sensor-data-a", _narrow(0, 100))
+        with running(tmp_path / "data", broker.bootstrap_servers, "sensor-data-") as service:
+            service.wait_for_messages(100)
+            broker.kill()
+            began = time.monotonic()
+            assert service.stop() == 0
+            assert time.monotonic() - began < 30
+    assert _verified(service)["readings"] == 100
