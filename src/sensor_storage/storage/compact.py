@@ -48,6 +48,8 @@ BLOCK_ROWS = 400_000
 """So many rows are held in memory by one step of a merge, unless one sensor-hour alone has more."""
 
 _SECONDS_PER_HOUR = 3600
+_PLAN_SECONDS = 5.0
+"""Hour files are planned no more often; a quarter of the flush interval if that is shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,8 @@ class Compactor:
         self._name = name
         self._runs = 0
         self._settled = False
+        self._planned_at = float("-inf")
+        self._held: dict[int, int] = {}
         self.staging = Staging(layout)
 
     def run_once(self, now: float, watermark: float, *, flush: bool = False) -> CompactReport:
@@ -154,25 +158,38 @@ class Compactor:
         return report
 
     def _due(self, files: Sequence[StagedFile], now: float, watermark: float, *, flush: bool) -> Keys:
+        soon = now - self._planned_at < min(_PLAN_SECONDS, self._policy.flush_interval_seconds / 4)
+        if soon and self._settled and not flush:
+            return np.empty(0, np.int64)
         waiting = Waiting.over(files)
         if flush or not len(waiting.keys):
             return waiting.keys
+        self._planned_at = now
         if not self._settled:
             self._settled = True
             return self._with_hour_files(waiting.keys)
         old = now - waiting.since / 1000 >= self._policy.flush_interval_seconds
         keys = waiting.keys[old]
-        held = self._catalog.rows_of([self.staging.keys.sensor_hour(key) for key in keys.tolist()])
+        held = self._held_rows(keys)
         due = plan_hours(
             hours=self.staging.keys.hours(keys),
             waiting=waiting.rows[old],
             since_seconds=waiting.since[old] / 1000,
-            held=np.array(held, np.int64),
+            held=held,
             now=now,
             watermark=watermark,
             policy=self._policy,
         )
         return keys[due]
+
+    def _held_rows(self, keys: Keys) -> NDArray[np.int64]:
+        """How many rows the file of each sensor-hour holds, asked of the catalog once while rows wait for it."""
+        wanted = keys.tolist()
+        unknown = [key for key in wanted if key not in self._held]
+        found = self._catalog.rows_of([self.staging.keys.sensor_hour(key) for key in unknown])
+        known = self._held | dict(zip(unknown, found, strict=True))
+        self._held = {key: known[key] for key in wanted}
+        return np.fromiter(self._held.values(), np.int64, len(wanted))
 
     def _with_hour_files(self, keys: Keys) -> Keys:
         """Those that have a file. After a start it is not known which staged rows are in theirs already."""
@@ -187,14 +204,16 @@ class Compactor:
             merges = self._merge_block(block, report)
             self._disk.publish(aside for merge in merges if (aside := merge.aside))  # commit point
             self._catalog.record(merge.file for merge in merges)
-            done += self._drained_keys(merges)
+            drained = self._drained_keys(merges)
+            self._held |= zip(drained, (merge.file.rows for merge in merges), strict=True)
+            done += drained
             report.hour_files += sum(merge.aside is not None for merge in merges)
             report.unchanged += sum(merge.aside is None for merge in merges)
             report.written_bytes += sum(merge.file.size_bytes for merge in merges if merge.aside)
             report.rows += len(block)
-        drained = np.array(done, np.int64)
+        written = np.array(done, np.int64)
         for file in files:
-            file.waiting[np.isin(file.keys, drained)] = 0
+            file.waiting[np.isin(file.keys, written)] = 0
 
     def _merge_block(self, block: Readings, report: CompactReport) -> list[HourMerge]:
         merges = []

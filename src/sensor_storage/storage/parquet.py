@@ -341,7 +341,8 @@ def _zipped_series(asset: Coded[str], sensor: Coded[str]) -> Coded[Series]:
     pairs = asset.codes.astype(np.int64) * max(len(sensor.values), 1) + sensor.codes
     codes, keys = _factorize(pairs)
     width = max(len(sensor.values), 1)
-    return Coded(codes, tuple(Series(asset.values[key // width], sensor.values[key % width]) for key in keys))
+    pairs_of_names = [(asset.values[key // width], sensor.values[key % width]) for key in keys]
+    return Coded(codes, tuple(map(Series._make, pairs_of_names)))
 
 
 def _zipped_source(

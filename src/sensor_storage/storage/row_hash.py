@@ -54,8 +54,13 @@ def row_hashes(
 
 
 def _coded(column: Coded[Any], factor: np.uint64) -> Hashes:
-    table = np.fromiter(map(_string_hash, map(_spelled, column.values)), np.uint64, len(column.values))
+    table = np.fromiter(map(_value_hash, column.values), np.uint64, len(column.values))
     return column.lookup(table * factor, _NO_STRING)
+
+
+@lru_cache(maxsize=1 << 17)
+def _value_hash(value: object) -> int:
+    return _string_hash(_spelled(value))
 
 
 def _spelled(value: object) -> str:
