@@ -66,7 +66,10 @@ format: $(STAMP)  ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix .
 
 bench: install  ## Measure the speed of each stage
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/decode.py
+	$(BIN)/python benchmarks/service.py
+	$(BIN)/python benchmarks/steady.py
+	$(BIN)/python benchmarks/readiness.py
 
 proof: install  ## Run the long fault runs
 	$(BIN)/python scripts/proof.py

@@ -43,6 +43,7 @@ class Scenario:
     malformed: float = 0.0
     text_share: float = 0.0
     sensors: int = 10
+    interval_seconds: int = 1
 
 
 SCENARIOS = {
@@ -50,6 +51,7 @@ SCENARIOS = {
     "troubled": Scenario("narrow", malformed=0.01, text_share=0.05),
     "wide": Scenario("wide", sensors=8),
     "batch": Scenario("batch"),
+    "hours": Scenario("narrow", interval_seconds=100),
 }
 
 
@@ -192,6 +194,7 @@ def fill(broker: EmbeddedBroker, name: str, readings: int) -> tuple[Report, str]
         START_US,
         START_US + 100 * 86_400 * SECOND,
         form=scenario.form,
+        interval_us=scenario.interval_seconds * SECOND,
         faults=Faults(malformed=scenario.malformed, out_of_order=0.01, late=0.001, duplicate=0.001),
         topic_prefix=prefix,
     )
@@ -209,7 +212,7 @@ def fill(broker: EmbeddedBroker, name: str, readings: int) -> tuple[Report, str]
 def main() -> int:
     """Run the scenarios named and print one JSON line for each figure row."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("scenarios", nargs="*", default=list(SCENARIOS))
+    parser.add_argument("scenarios", nargs="*", default=["narrow", "troubled", "wide", "batch"])
     parser.add_argument("--readings", type=int, default=3_600_000)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sensor_storage.storage.compact import FAN_IN
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.verify import verify
 from support.forgetful import ForgetfulSteps, PowerCut, World
@@ -39,7 +40,7 @@ def _open_hour(layout: Layout) -> None:
 
 
 def _many_segments(layout: Layout) -> None:
-    for number in range(9):
+    for number in range(FAN_IN + 1):
         stage(
             layout,
             readings_of(range(number * 3, number * 3 + 3)),

@@ -48,7 +48,7 @@ def _names(count: int, level: int) -> list[tuple[StagedName, int]]:
     return [(StagedName(1000 + number, "i", number, level), 10) for number in range(count)]
 
 
-def test_runs_are_made_of_eight_files_of_one_level_the_oldest_first() -> None:
+def test_runs_are_made_of_files_of_one_level_the_oldest_first() -> None:
     assert plan_runs(_names(FAN_IN - 1, 0)) == []
     segments, runs = _names(FAN_IN + 3, 0), _names(FAN_IN - 1, 1)
     assert plan_runs([*segments, *runs]) == [[name for name, _ in segments[:FAN_IN]]]

@@ -9,6 +9,7 @@ import pytest
 
 from sensor_storage.errors import Damaged
 from sensor_storage.model import SensorHour, Series
+from sensor_storage.storage.compact import FAN_IN
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.findings import Finding
 from sensor_storage.storage.layout import Layout
@@ -102,7 +103,7 @@ def test_one_bit_flipped_anywhere_is_named_and_the_file_is_never_taken_for_good(
     if kind == "run":
         worker = compactor(layout, flush_interval=1e9)
         worker.run_once(NOW, NOW)
-        for number in range(4, 12):
+        for number in range(4, 4 + FAN_IN):
             stage(
                 layout,
                 readings_of(range(number * 10, number * 10 + 10), fields=3),

@@ -38,7 +38,7 @@ from sensor_storage.storage.parquet import (
 from sensor_storage.storage.readings import Readings
 from sensor_storage.storage.staging import Keys, StagedFile, Staging, Waiting, merged_blocks
 
-FAN_IN = 8
+FAN_IN = 16
 """So many files of one level become one of the next."""
 
 MAX_RUN_ROWS = 4_000_000
