@@ -90,3 +90,10 @@ def test_openmetrics_is_spoken_to_those_who_ask_for_it(send: Send) -> None:
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
     assert answer.text.endswith("# EOF\n")
     assert send("GET", "/metrics").headers["content-type"].startswith("text/plain")
+
+
+def test_a_damaged_catalog_does_not_blind_the_metrics(send: Send, layout: Layout) -> None:
+    stage_readings(layout, [Series("a", "b")])
+    layout.catalog.write_bytes(b"no database" * 500)
+    assert values(send("GET", "/metrics").text)["sensor_storage_staged_files", ()] == 1
+    assert send("GET", "/storage/stats").status_code == 200

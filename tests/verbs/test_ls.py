@@ -73,3 +73,11 @@ def test_a_damaged_staged_file_is_named_and_passed_over(run: Run, layout: Layout
     assert done.lines()[-1]["staged_rows"] == 3
     assert path.name in done.err
     assert SOURCE.topic not in done.out
+
+
+def test_a_damaged_catalog_says_how_to_make_it_again(run: Run, layout: Layout) -> None:
+    stage_readings(layout, SERIES)
+    layout.catalog.write_bytes(b"no database" * 500)
+    done = run("ls")
+    assert done.code == 1
+    assert "rebuild" in done.err

@@ -104,16 +104,16 @@ class Meter:
 
 
 def catalog_sums(layout: Layout) -> tuple[int, int, int]:
-    """Hour files, their rows and bytes; zeros before there is a catalog."""
+    """Hour files, their rows and bytes; zeros without a catalog that can be read: it is only a cache."""
     if not layout.catalog.exists():
         return 0, 0, 0
     try:
         catalog = Catalog(layout, read_only=True)
-    except sqlite3.OperationalError:
+    except sqlite3.DatabaseError:
         return 0, 0, 0
     try:
         return catalog.sums()
-    except (sqlite3.OperationalError, TypeError):
+    except (sqlite3.DatabaseError, TypeError):
         return 0, 0, 0
     finally:
         catalog.close()

@@ -10,6 +10,7 @@ from itertools import groupby
 import click
 
 from sensor_storage.config import Settings
+from sensor_storage.errors import Damaged
 from sensor_storage.model import Series
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.layout import Layout
@@ -125,6 +126,10 @@ def _in_files(layout: Layout, asset: str | None) -> Iterator[tuple[Series, Held]
                 yield one.series, Held(one.files, one.rows, one.size_bytes, first, last)
         except sqlite3.OperationalError:
             return
+        except sqlite3.DatabaseError as error:
+            raise Damaged(
+                f"read {layout.catalog}: {error}", hint="sensor-storage rebuild makes it again from the files"
+            ) from error
 
 
 def _staged_rows(output: Output, layout: Layout, *, however_large: bool) -> dict[Series, int]:
