@@ -140,3 +140,22 @@ def test_sigterm_with_a_dead_broker_ends_within_30_seconds_and_loses_nothing(tmp
             assert service.stop() == 0
             assert time.monotonic() - began < 30
     assert _verified(service)["readings"] == 100
+
+
+@pytest.mark.parametrize("length", [3, 30], ids=["shorter", "longer"])
+def test_a_topic_made_anew_while_it_is_read_is_read_from_its_beginning_under_its_new_id(
+    tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str, length: int
+) -> None:
+    topic = f"{topic_prefix}-a"
+    create_topic(broker.bootstrap_servers, topic)
+    produce(broker.bootstrap_servers, topic, _narrow(0, 10))
+    with running(tmp_path / "data", broker.bootstrap_servers, topic_prefix) as service:
+        service.wait_for_messages(10)
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+        admin.delete_topics([topic])[topic].result(timeout=30)
+        wait_until(lambda: topic not in admin.list_topics(timeout=10).topics, "the topic is gone")
+        create_topic(broker.bootstrap_servers, topic)
+        produce(broker.bootstrap_servers, topic, _narrow(1000, length))
+        service.wait_for_messages(10 + length, seconds=45)
+        assert service.stop() == 0
+    assert _verified(service)["readings"] == 10 + length

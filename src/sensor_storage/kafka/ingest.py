@@ -101,6 +101,7 @@ class Ingest(GroupHandler):
         self.disk_full = False
         self.paused = ""
         self.watermark = 0.0
+        self._found: Mapping[str, str] | None = None
         self.consumer = join_group(self)
 
     def run_once(self, found: Mapping[str, str] | None) -> int:
@@ -108,8 +109,8 @@ class Ingest(GroupHandler):
 
         Returns how many messages came. Halt and Transient say what the caller must do.
         """
-        if found is not None:
-            self.consumer.follow(found)
+        if found is not None and found is not self._found:
+            self._follow(found)
         messages = self.consumer.consume(_BATCH_MESSAGES, _BATCH_SECONDS)
         content, events = split_events(messages)
         if content:
@@ -215,6 +216,15 @@ class Ingest(GroupHandler):
     def covered_end(self, topic: str, topic_id: str, partition: int) -> int:
         """The offset below which the ledger answers for the partition, under any leader epoch."""
         return self._coverage.partition_end(topic, topic_id, partition)
+
+    def _follow(self, found: Mapping[str, str]) -> None:
+        """A new listing of topics; one made anew and shorter than before would be waited for without an end."""
+        self._found = found
+        self.consumer.follow(found)
+        renewed = [key for key in self.consumer.assignment if self.consumer.recreated(key)]
+        if renewed:
+            _log.warning("topic_recreated", topics=sorted({topic for topic, _ in renewed}))
+            self._read_again()
 
     def _take(self, batch: MessageBatch) -> None:
         """Step 1 for one topic's messages."""
