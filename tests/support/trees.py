@@ -80,11 +80,13 @@ def stage(
     return path
 
 
-def compactor(layout: Layout, *, steps: Steps | None = None, flush_interval: float = 60) -> Compactor:
+def compactor(
+    layout: Layout, *, steps: Steps | None = None, flush_interval: float = 60, factor: float = 4
+) -> Compactor:
     """A compactor as after an ordinary start."""
     disk = Disk(layout.root, steps)
     disk.clear_aside()
-    policy = WritePolicy(flush_interval_seconds=flush_interval)
+    policy = WritePolicy(flush_interval_seconds=flush_interval, open_hour_rewrite_factor=factor)
     return Compactor(layout, disk, Catalog(layout), policy, name=f"m{next(_STARTS)}")
 
 

@@ -1,7 +1,7 @@
 """The compact stage: segments into runs, segments and runs into sensor-hour files.
 
 `Compactor.run_once` takes these steps, each harmless to repeat:
- 1. look at the staging area;
+ 1. look at the staging area; after a start, remove what a death left there beside the run made of it;
  2. choose the sensor-hours whose file is due (`plan_hours`, pure) and write the union of waiting rows and
     file aside, chunk by chunk; publish: commit point of the hour files; record them in the catalog;
  3. retire drained staged files: fold their ledger entries into the ledger (commit point), then remove them;
@@ -36,7 +36,15 @@ from sensor_storage.storage.parquet import (
     totals_of,
 )
 from sensor_storage.storage.readings import Readings
-from sensor_storage.storage.staging import Keys, StagedFile, Staging, Waiting, merged_blocks
+from sensor_storage.storage.staging import (
+    Keys,
+    StagedDamaged,
+    StagedFile,
+    Staging,
+    Waiting,
+    merged_blocks,
+    superseded,
+)
 
 FAN_IN = 16
 """So many files of one level become one of the next."""
@@ -137,6 +145,7 @@ class Compactor:
         self._policy = policy
         self._name = name
         self._runs = 0
+        self._started = False
         self._settled = False
         self._planned_at = float("-inf")
         self._held: dict[int, int] = {}
@@ -148,14 +157,31 @@ class Compactor:
         `watermark` is the least Kafka time, in seconds, that ingest has consumed on any partition.
         """
         report = CompactReport()
-        files = self.staging.refresh()  # 1
+        while True:
+            try:
+                self._round(now, watermark, report, flush=flush)
+            except StagedDamaged as error:
+                self.staging.exclude(error)  # and once more without that file
+            else:
+                return report
+
+    def _round(self, now: float, watermark: float, report: CompactReport, *, flush: bool) -> None:
+        files = self._live_files()  # 1
         report.blocked.update(self.staging.damaged)
         due = self._due(files, now, watermark, flush=flush)
         self._write_hours(files, due, report)  # 2
         self._retire([file for file in files if file.drained], now, report)  # 3
         self._merge_runs([file for file in files if not file.drained], report)  # 4
         self.staging.refresh()
-        return report
+
+    def _live_files(self) -> list[StagedFile]:
+        files = self.staging.refresh()
+        if not self._started:
+            self._started = True
+            left = superseded(files)
+            self._disk.remove(file.path for file in left)
+            self.staging.forget(left)
+        return self.staging.live
 
     def _due(self, files: Sequence[StagedFile], now: float, watermark: float, *, flush: bool) -> Keys:
         soon = now - self._planned_at < min(_PLAN_SECONDS, self._policy.flush_interval_seconds / 4)
@@ -216,27 +242,35 @@ class Compactor:
             file.waiting[np.isin(file.keys, written)] = 0
 
     def _merge_block(self, block: Readings, report: CompactReport) -> list[HourMerge]:
-        merges = []
-        for key, rows in block.sensor_hours():
-            try:
-                merges.append(
-                    merge_into_hour_file(self._disk, self._layout, key, rows, self._policy.compression)
-                )
-            except Damaged as error:
-                report.blocked[self._layout.hour_file(key)] = str(error)
+        merges: list[HourMerge] = []
+        try:
+            for key, rows in block.sensor_hours():
+                try:
+                    merges.append(
+                        merge_into_hour_file(self._disk, self._layout, key, rows, self._policy.compression)
+                    )
+                except Damaged as error:
+                    report.blocked[self._layout.hour_file(key)] = str(error)
+        except Exception:
+            self._disk.discard(merge.aside for merge in merges if merge.aside)
+            raise
         return merges
 
     def _drained_keys(self, merges: Sequence[HourMerge]) -> list[int]:
         series = [merge.file.key.series for merge in merges]
         hours = np.array([merge.file.key.hour for merge in merges], np.int64)
-        keys: list[int] = (self.staging.keys.series_keys(series) | hours).tolist()
+        keys: list[int] = (self.staging.keys.series_keys(series) + hours).tolist()
         return keys
 
     def _retire(self, files: Sequence[StagedFile], now: float, report: CompactReport) -> None:
         if not files:
             return
         entries = [entry for file in files for entry in file.footer.ledger]
-        fold_into_ledger(self._disk, self._layout, entries, now, self._policy.compression)  # commit point
+        try:
+            fold_into_ledger(self._disk, self._layout, entries, now, self._policy.compression)  # commit point
+        except Damaged as error:
+            report.blocked[self._layout.ledger_file(now)] = str(error)
+            return
         self._disk.remove(file.path for file in files)
         self.staging.forget(files)
         report.retired += len(files)

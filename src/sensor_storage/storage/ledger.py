@@ -6,7 +6,7 @@ An entry that others cover whole (a segment's own, once folded into the ledger f
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -87,6 +87,13 @@ def uncovered(entries: Iterable[LedgerEntry]) -> Iterator[LedgerEntry]:
             continue
         reached = (entry.source, entry.stop)
         yield entry
+
+
+def unknown(entries: Sequence[LedgerEntry], known: Iterable[LedgerEntry]) -> list[LedgerEntry]:
+    """The entries that lie in none of those known. Without a topic id: that are none of those known."""
+    known = set(known)
+    left = set(uncovered({*known, *entries})) - known
+    return [entry for entry in entries if entry in left]
 
 
 class Coverage:

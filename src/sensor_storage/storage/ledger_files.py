@@ -15,8 +15,14 @@ from sensor_storage.errors import Damaged
 from sensor_storage.model import Source
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.ledger import LedgerEntry, fold
-from sensor_storage.storage.parquet import FORMAT_VERSION, WRITER_VERSION, CheckedFile, encode_table
+from sensor_storage.storage.ledger import LedgerEntry, fold, unknown
+from sensor_storage.storage.parquet import (
+    FORMAT_VERSION,
+    WRITER_VERSION,
+    CheckedFile,
+    encode_table,
+    refuse_newer,
+)
 
 _FIELDS: list[Any] = [
     pa.field("kafka_topic", pa.string()),
@@ -35,6 +41,7 @@ _FIELDS: list[Any] = [
 ]
 
 SCHEMA = pa.schema(_FIELDS)
+_QUIET_LOOKS = 2
 
 
 class LedgerFooter(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +56,7 @@ class LedgerFooter(msgspec.Struct, frozen=True, kw_only=True):
 def read_ledger(path: Path) -> list[LedgerEntry]:
     """The entries of one ledger file. Damaged when its bytes are not those that were written."""
     file = CheckedFile(path)
+    refuse_newer(file.version(), path)
     columns = file.parquet.read().to_pydict()
     if list(columns) != SCHEMA.names:
         raise Damaged(f"{path}: not a ledger file")
@@ -64,11 +72,20 @@ def fold_into_ledger(
     """Make the entries durable in the file of the day; idempotent. Returns what that file now holds."""
     path = layout.ledger_file(now)
     held = read_ledger(path) if path.exists() else []
-    folded = fold([*held, *entries])
+    folded = fold([*held, *_new(layout, path, list(entries))])
     if folded != held:
         footer = LedgerFooter(rows=len(folded))
         disk.publish_bytes(path, encode_table(_table(folded), footer, compression=compression))
     return folded
+
+
+def _new(layout: Layout, path: Path, entries: list[LedgerEntry]) -> list[LedgerEntry]:
+    """Those that the latest other file does not hold: a death before their segments went may fall on midnight."""
+    others = [other for other in layout.ledger_files() if other != path]
+    try:
+        return unknown(entries, read_ledger(others[-1])) if others else entries
+    except Damaged:
+        return entries
 
 
 def _table(entries: list[LedgerEntry]) -> pa.Table:
@@ -96,15 +113,22 @@ def _table(entries: list[LedgerEntry]) -> pa.Table:
 def read_all_ledgers(layout: Layout) -> list[LedgerEntry]:
     """Every entry there is, in ledger files and in the footers of live segments and runs.
 
-    Staged files come first and are looked at again afterwards, for an entry may move from a footer to the
-    ledger between two looks. A damaged file's entries are missing: its messages are read again from Kafka.
+    Entries move from segments to runs and on into the ledger while this looks: so staged files are listed
+    until two looks find nothing new, and ledger files are read last. A damaged file's entries are missing:
+    its messages are read again from Kafka.
     """
     entries: list[LedgerEntry] = []
-    for path in [path for _, path in layout.staged_files()]:
-        try:
-            entries += CheckedFile(path).footer().ledger
-        except (FileNotFoundError, Damaged):
-            continue
+    seen: set[Path] = set()
+    quiet_looks = 0
+    while quiet_looks < _QUIET_LOOKS:
+        fresh = [path for _, path in layout.staged_files() if path not in seen]
+        quiet_looks = 0 if fresh else quiet_looks + 1
+        seen.update(fresh)
+        for path in fresh:
+            try:
+                entries += CheckedFile(path).footer().ledger
+            except (FileNotFoundError, Damaged):
+                continue
     for path in layout.ledger_files():
         try:
             entries += read_ledger(path)

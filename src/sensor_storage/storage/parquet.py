@@ -91,7 +91,14 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True):
     min_writer_version: int = WRITER_VERSION
 
 
+class Version(msgspec.Struct, frozen=True):
+    """The part of every file's footer that every program understands."""
+
+    min_writer_version: int = WRITER_VERSION
+
+
 _FOOTER_DECODER = msgspec.json.Decoder(Footer)
+_VERSION_DECODER = msgspec.json.Decoder(Version)
 
 
 def encode_readings(readings: Readings, footer: Footer, *, compression: str = "zstd") -> memoryview:
@@ -204,9 +211,17 @@ class CheckedFile:
         return found[_FOOTER_KEY.encode()]
 
     def footer(self) -> Footer:
-        """The footer of a segment, run or hour file."""
+        """The footer of a segment, run or hour file. Halt when only a newer program understands it."""
         try:
             return _FOOTER_DECODER.decode(self.metadata)
+        except msgspec.DecodeError as error:
+            refuse_newer(self.version(), self.path)
+            raise Damaged(f"{self.path}: footer not understood: {error}") from error
+
+    def version(self) -> Version:
+        """Which programs may write this file, whatever kind it is."""
+        try:
+            return _VERSION_DECODER.decode(self.metadata)
         except msgspec.DecodeError as error:
             raise Damaged(f"{self.path}: footer not understood: {error}") from error
 
@@ -240,7 +255,7 @@ class CheckedFile:
         return from_arrow(self.parquet.read_row_groups(groups).slice(start - first, stop - start))
 
 
-def refuse_newer(footer: Footer, path: Path) -> None:
+def refuse_newer(footer: Footer | Version, path: Path) -> None:
     """Halt rather than drop columns that a newer program wrote."""
     if footer.min_writer_version > WRITER_VERSION:
         raise Halt(

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from sensor_storage.errors import Damaged
 from sensor_storage.model import MICROSECONDS_PER_HOUR, SensorHour, Series
 from sensor_storage.storage.layout import Layout, StagedName
-from sensor_storage.storage.parquet import CheckedFile, Footer
+from sensor_storage.storage.ledger import unknown
+from sensor_storage.storage.parquet import CheckedFile, Footer, refuse_newer
 from sensor_storage.storage.readings import Readings, union
 
 _HOUR_BITS = 32
 _HOUR_MASK = (1 << _HOUR_BITS) - 1
+_HOUR_ZERO = 1 << (_HOUR_BITS - 1)
+"""Hours before 1970 are negative."""
 
 Keys = NDArray[np.int64]
 
@@ -38,15 +41,16 @@ class SensorHourKeys:
             if number < 0:
                 numbers[place] = self._numbers.setdefault(series[place], len(self._series))
                 self._series.append(series[place])
-        return np.array(numbers, np.int64) << _HOUR_BITS
+        keys: Keys = (np.array(numbers, np.int64) << _HOUR_BITS) + _HOUR_ZERO
+        return keys
 
     def sensor_hour(self, key: int) -> SensorHour:
         """What the key stands for."""
-        return SensorHour(self._series[key >> _HOUR_BITS], key & _HOUR_MASK)
+        return SensorHour(self._series[key >> _HOUR_BITS], (key & _HOUR_MASK) - _HOUR_ZERO)
 
     def hours(self, keys: Keys) -> NDArray[np.int64]:
         """The hour of each key."""
-        hours: NDArray[np.int64] = keys & _HOUR_MASK
+        hours: NDArray[np.int64] = (keys & _HOUR_MASK) - _HOUR_ZERO
         return hours
 
     def canonical(self, keys: Keys) -> Keys:
@@ -57,6 +61,15 @@ class SensorHourKeys:
             self._ranks[order] = np.arange(len(order))
         order_of: NDArray[np.int64] = (self._ranks[keys >> _HOUR_BITS] << _HOUR_BITS) | (keys & _HOUR_MASK)
         return order_of
+
+
+class StagedDamaged(Damaged):
+    """A staged file was damaged after it had been indexed."""
+
+    def __init__(self, name: StagedName, path: Path, error: Damaged) -> None:
+        super().__init__(error.message, hint=error.hint)
+        self.name = name
+        self.path = path
 
 
 @dataclass(eq=False)
@@ -86,7 +99,10 @@ class StagedFile:
         start = int(self.starts[entries[0]])
         last = entries[-1]
         stop = int(self.starts[last] + self.counts[last])
-        rows = CheckedFile(self.path).rows(start, stop)
+        try:
+            rows = CheckedFile(self.path).rows(start, stop)
+        except Damaged as error:
+            raise StagedDamaged(self.name, self.path, error) from error
         if int(self.counts[entries].sum()) == stop - start:
             return rows
         wanted = np.zeros(len(self.keys), np.bool_)
@@ -124,9 +140,15 @@ class Staging:
         for file in files:
             self._files.pop(file.name, None)
 
+    def exclude(self, error: StagedDamaged) -> None:
+        """Leave the file where it is, and out of every merge."""
+        self._files.pop(error.name, None)
+        self.damaged[error.path] = str(error)
+
     def _load(self, name: StagedName, path: Path) -> None:
         try:
             file = CheckedFile(path)
+            refuse_newer(file.footer(), path)
             self._files[name] = self._indexed(name, file)
         except FileNotFoundError:
             return
@@ -176,6 +198,20 @@ class Waiting:
         total = np.zeros(len(unique), np.int64)
         np.add.at(total, places, rows)
         return cls(unique, total, since)
+
+
+def superseded(files: Sequence[StagedFile]) -> list[StagedFile]:
+    """The files whose every ledger entry a run of a higher level answers for: its inputs, and their inputs.
+
+    A run is durable before its inputs go, and answers for an address only with all of its rows. Left where it
+    is, an input would bring its entries into the ledger a second time, joined along other borders.
+    """
+    left: list[StagedFile] = []
+    for file in files:
+        above = [entry for run in files if run.name.level > file.name.level for entry in run.footer.ledger]
+        if above and not unknown(file.footer.ledger, above):
+            left.append(file)
+    return left
 
 
 def merged_blocks(
