@@ -224,7 +224,11 @@ class Readings:
         among = np.union1d(tied, tied + 1)
         rows = order[among]
         sources = self.source.take(rows).ranks()
-        order[among] = rows[np.lexsort((self.index[rows], self.offset[rows], sources, ordered[among]))]
+        keys = (self.index[rows], self.offset[rows], sources, ordered[among])
+        arranged = rows[np.lexsort(keys)]
+        if _same_identity(self, arranged).any():  # doubtful addresses: only the content tells them apart
+            arranged = rows[np.lexsort((self.take(rows).hashes, *keys))]
+        order[among] = arranged
         return order
 
 
@@ -254,12 +258,13 @@ def conflicts(readings: Readings) -> int:
 
 
 def _drop_duplicates(whole: Readings) -> Readings:
-    hashes = whole.hashes
-    order = np.lexsort((hashes, whole.revision, whole.index, whole.offset, whole.source.codes))
+    hashes, revision, doubtful = whole.hashes, whole.revision.astype(np.uint64), _doubtful(whole)
+    first = np.where(doubtful, hashes, revision)
+    second = np.where(doubtful, revision, hashes)
+    order = np.lexsort((second, first, whole.index, whole.offset, whole.source.codes))
     superseded = _same_identity(whole, order)
-    doubtful = _doubtful(whole)[order]
     ordered_hashes = hashes[order]
-    superseded &= ~doubtful[:-1] | (ordered_hashes[1:] == ordered_hashes[:-1])
+    superseded &= ~doubtful[order][:-1] | (ordered_hashes[1:] == ordered_hashes[:-1])
     keep = np.append(~superseded, True)
     return whole.take(np.sort(order[keep]))
 
@@ -309,7 +314,7 @@ def _offset_ranges(block: Readings) -> list[tuple[Source, int, int]]:
 def _packed_key(ranks: NDArray[np.int64], timestamp: NDArray[np.int64]) -> NDArray[np.int64]:
     """One integer a row that orders by rank, then timestamp."""
     earliest = int(timestamp.min())
-    bits = int(timestamp.max() - earliest).bit_length()
+    bits = (int(timestamp.max()) - earliest).bit_length()
     if int(ranks.max() + 1).bit_length() + bits > _MAX_KEY_BITS:
         _, places = np.unique(timestamp, return_inverse=True)
         return _packed_key(ranks, places.astype(np.int64))

@@ -25,6 +25,7 @@ _TIMESTAMP, _VALUE, _TEXT, _SERIES, _UNIT, _QUALITY, _SOURCE, _OFFSET, _INDEX = 
     for name in ("timestamp", "value", "text", "series", "unit", "quality", "source", "offset", "index")
 )
 _NO_STRING = np.uint64(0)
+_NULL_VALUE = np.uint64(0x7FF8_0000_0000_0000)
 
 
 def row_hashes(
@@ -41,7 +42,7 @@ def row_hashes(
 ) -> Hashes:
     """One hash a row, equal for equal rows on every machine and in every version of format 1."""
     mixed = timestamp.view(np.uint64) * _TIMESTAMP
-    mixed += value.view(np.uint64) * _VALUE
+    mixed += _bits(value) * _VALUE
     mixed += offset.view(np.uint64) * _OFFSET
     mixed += index.astype(np.uint64) * _INDEX
     mixed += _coded(series, _SERIES)
@@ -51,6 +52,13 @@ def row_hashes(
     if text is not None:
         mixed += _text(text) * _TEXT
     return _finalise(mixed)
+
+
+def _bits(value: NDArray[np.float64]) -> Hashes:
+    """The numbers' bits; a null may come with any of NaN's many bit patterns and leaves with one."""
+    missing = np.isnan(value)
+    bits = value.view(np.uint64)
+    return np.where(missing, _NULL_VALUE, bits) if missing.any() else bits
 
 
 def _coded(column: Coded[Any], factor: np.uint64) -> Hashes:
