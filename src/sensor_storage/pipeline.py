@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from sensor_storage.clock import Clock
 from sensor_storage.control import Control
-from sensor_storage.errors import Halt, Owned, Transient
+from sensor_storage.errors import DiskFull, Halt, Owned, Transient
 from sensor_storage.kafka.backpressure import Limits, pause_reason
 from sensor_storage.kafka.ingest import Ingest
 from sensor_storage.kafka.topics import TopicWatch
@@ -153,6 +153,7 @@ class MaintainLoop:
         self._accounts = accounts
         self._started = clock.now()
         self._watermark = 0.0
+        self._disk_full = False
         self._rounds = 0
         self._sums = CompactReport()
         self._round_seconds = 0.0
@@ -163,7 +164,7 @@ class MaintainLoop:
         self._control.start()
         try:
             while not stop.wait(_ROUND_SECONDS):
-                self._round(flush=False)
+                self._patient_round()
                 self._control.serve()
         except Halt as error:
             self._tell(halted=error.message)
@@ -180,6 +181,17 @@ class MaintainLoop:
                     _log.warning("flush_without_ingest", worker=status.worker, error=error.message)
         report = self._round(flush=True)
         return {**asdict(report), "blocked": {str(path): why for path, why in report.blocked.items()}}
+
+    def _patient_round(self) -> None:
+        try:
+            self._round(flush=False)
+        except DiskFull as error:
+            if not self._disk_full:
+                _log.warning("disk_full", error=error.message, hint=error.hint)
+            self._disk_full = True
+            self._tell()
+        else:
+            self._disk_full = False
 
     def _round(self, *, flush: bool) -> CompactReport:
         started = self._clock.monotonic()

@@ -1,6 +1,7 @@
 """The whole service against a real broker."""
 
 import json
+import random
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from sensor_storage.demo.broker import EmbeddedBroker
 from sensor_storage.storage.dead_letters import all_dead_letters
 from sensor_storage.storage.ledger_files import read_all_ledgers
+from sensor_storage.storage.status import read_ingest
 from support.kafka_io import create_topic, produce
 from support.service import Service, running
 from support.waiting import wait_until
@@ -159,3 +161,24 @@ def test_a_topic_made_anew_while_it_is_read_is_read_from_its_beginning_under_its
         service.wait_for_messages(10 + length, seconds=45)
         assert service.stop() == 0
     assert _verified(service)["readings"] == 10 + length
+
+
+def test_a_full_staging_area_pauses_consumption_which_goes_on_by_itself(
+    tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str
+) -> None:
+    topic = f"{topic_prefix}-a"
+    create_topic(broker.bootstrap_servers, topic)
+    chance = random.Random(1)
+    noise = [
+        json.dumps({"asset_id": "press-1", "sensor_name": "t", "value": chance.random()})
+        for _ in range(200_000)
+    ]
+    produce(broker.bootstrap_servers, topic, noise)
+    settings = {"STAGING_MAX_BYTES": "1MB", "BUFFER_FLUSH_INTERVAL_SECONDS": "5"}
+    with running(tmp_path / "data", broker.bootstrap_servers, topic_prefix, **settings) as service:
+        service.wait_for_messages(len(noise))
+        wait_until(lambda: any(one.paused for one in read_ingest(service.layout)), "it pauses")
+        produce(broker.bootstrap_servers, topic, _narrow(0, 100))
+        service.wait_for_messages(len(noise) + 100)
+        assert service.stop() == 0
+    assert _verified(service)["readings"] == len(noise) + 100

@@ -20,7 +20,7 @@ PROGRAM = [sys.executable, "-m", "sensor_storage"]
 class Service:
     """May be started, told to stop, and killed, again and again."""
 
-    def __init__(self, root: Path, bootstrap_servers: str, prefix: str) -> None:
+    def __init__(self, root: Path, bootstrap_servers: str, prefix: str, **settings: str) -> None:
         self.layout = Layout(root / "raw")
         self._log = root / "service.log"
         self._environment = {
@@ -32,6 +32,7 @@ class Service:
             "BUFFER_FLUSH_INTERVAL_SECONDS": "2",
             "COMMIT_INTERVAL_SECONDS": "1",
             "SERVICE_PORT": "0",
+            **settings,
         }
         self._process: subprocess.Popen[bytes] | None = None
         root.mkdir(parents=True, exist_ok=True)
@@ -90,9 +91,9 @@ class Service:
 
 
 @contextlib.contextmanager
-def running(root: Path, bootstrap_servers: str, prefix: str) -> Iterator[Service]:
+def running(root: Path, bootstrap_servers: str, prefix: str, **settings: str) -> Iterator[Service]:
     """A started service that does not outlive the test."""
-    service = Service(root, bootstrap_servers, prefix)
+    service = Service(root, bootstrap_servers, prefix, **settings)
     try:
         service.start()
         yield service

@@ -120,6 +120,11 @@ class GroupConsumer:
             self._consumer.incremental_unassign([TopicPartition(p.topic, p.partition) for p in parts])
             self._consumer.incremental_assign(parts)
 
+    def resume(self, starts: Mapping[Partition, int]) -> None:
+        """Fetch again from these offsets; a new assignment alone would stay paused."""
+        self.restart(starts)
+        self._consumer.resume([TopicPartition(*key) for key in starts if key in self.assignment])
+
     def relocate(self, key: Partition, position: int, reason: str) -> Start:
         """Where to go on when the broker no longer has `position`; also if the topic was made anew."""
         low, high = self._watermarks(key)

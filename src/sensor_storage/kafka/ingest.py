@@ -180,7 +180,7 @@ class Ingest(GroupHandler):
             self.consumer.pause()
             _log.warning("paused", reason=reason)
         elif self.paused and not reason:
-            self.consumer.restart(self.positions.positions())
+            self.consumer.resume(self.positions.positions())
             _log.info("resumed")
         self.paused = reason
 

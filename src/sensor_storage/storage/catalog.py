@@ -6,12 +6,15 @@ so after a crash it lags behind by files whose sources are still staged, and the
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from sensor_storage.errors import DiskFull
 from sensor_storage.model import SensorHour, Series
 from sensor_storage.storage.hour_files import HourFile
 from sensor_storage.storage.layout import Layout
@@ -60,6 +63,17 @@ class SeriesCoverage:
     last_timestamp: int
 
 
+@contextmanager
+def _room_for(catalog: Path) -> Iterator[None]:
+    """A full disk is waited out like any other."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "full" not in str(error):
+            raise
+        raise DiskFull(f"record files in {catalog}: no room on the disk", hint="free space") from error
+
+
 class Catalog:
     """The hour files of one data directory."""
 
@@ -74,8 +88,9 @@ class Catalog:
             self._db = sqlite3.connect(layout.catalog, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
-            self._db.executescript(_TABLES)
-            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            with _room_for(layout.catalog):
+                self._db.executescript(_TABLES)
+                self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._db.execute("PRAGMA busy_timeout = 5000")
 
     def record(self, files: Iterable[HourFile]) -> None:
@@ -94,7 +109,7 @@ class Catalog:
             for file in files
         )
         while part := list(islice(rows, _MAX_TRANSACTION_ROWS)):
-            with self._db:
+            with _room_for(self._layout.catalog), self._db:
                 self._db.executemany(
                     "INSERT INTO hour_file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL) ON CONFLICT DO UPDATE SET"
                     " rows = excluded.rows, size_bytes = excluded.size_bytes, digest = excluded.digest,"

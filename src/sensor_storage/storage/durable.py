@@ -200,10 +200,15 @@ class Disk:
 
 def replace_hint(path: Path, data: bytes) -> None:
     """Replace a file whole, for readers' sake; it may be lost, and nothing depends on it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_bytes(data)
-    aside.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_bytes(data)
+        aside.replace(path)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        aside.unlink(missing_ok=True)
 
 
 class PosixSteps:
