@@ -1,0 +1,99 @@
+"""A backlog is merged in bounded memory, and blocks hold whole sensor-hours."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sensor_storage.model import MICROSECONDS_PER_HOUR, Series
+from sensor_storage.storage.catalog import Catalog
+from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.readings import Readings
+from sensor_storage.storage.staging import Staging, merged_blocks
+from support.trees import HOUR, NOW, readings_of, rows_of, stage
+
+SEGMENTS, ROWS = 60, 100_000
+LIMIT_BYTES = 512_000_000
+_COMPACT = f"""
+import resource, sys
+from pathlib import Path
+from sensor_storage.storage.catalog import Catalog
+from sensor_storage.storage.compact import Compactor, WritePolicy
+from sensor_storage.storage.durable import Disk
+from sensor_storage.storage.layout import Layout
+layout = Layout(Path(sys.argv[1]))
+compactor = Compactor(layout, Disk(layout.root), Catalog(layout), WritePolicy(), name="m0")
+compactor.run_once({NOW}, {NOW}, flush=sys.argv[2] == "hours")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def _backlog(layout: Layout) -> None:
+    series = [Series(f"asset-{n % 100}", f"sensor-{n // 100}") for n in range(1000)]
+    for number in range(SEGMENTS):
+        offsets = range(number * ROWS, number * ROWS + ROWS)
+        stage(
+            layout,
+            readings_of(offsets, series=series, hour=HOUR + number // 20),
+            number=number,
+            start=offsets.start,
+            stop=offsets.stop,
+        )
+
+
+@pytest.mark.slow
+def test_a_backlog_of_six_million_readings_is_merged_in_bounded_memory(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "data" / "raw")
+    _backlog(layout)
+    for act in ("runs", "hours"):
+        done = subprocess.run(  # noqa: S603 - our own program
+            [sys.executable, "-c", _COMPACT, str(layout.raw), act], capture_output=True, check=True, text=True
+        )
+        assert int(done.stdout) < LIMIT_BYTES, f"{act}: {int(done.stdout):,} bytes"
+    assert Catalog(layout, read_only=True).sums()[1] == SEGMENTS * ROWS
+    assert layout.staged_files() == []
+
+
+@pytest.mark.parametrize("max_rows", [1, 7, 100, 10_000])
+def test_blocks_hold_whole_sensor_hours_in_order_and_about_so_many_rows(
+    tmp_path: Path, max_rows: int
+) -> None:
+    layout = Layout(tmp_path / "data" / "raw")
+    series = [Series(f"p{n % 5}", f"s{n}") for n in range(13)]
+    for number in range(6):
+        offsets = range(number * 40, number * 40 + 50)  # ten again in each
+        stage(
+            layout, readings_of(offsets, series=series), number=number, start=offsets.start, stop=offsets.stop
+        )
+    staging = Staging(layout)
+    files = staging.refresh()
+    whole = list(merged_blocks(files, staging.keys, None, 10**9))
+    blocks = list(merged_blocks(files, staging.keys, None, max_rows))
+    assert rows_of(Readings.concat(blocks)) == rows_of(whole[0])
+    keys = [key for block in blocks for key, _ in block.sensor_hours()]
+    assert keys == sorted(set(keys))
+    largest = max(len(rows) for block in blocks for _, rows in block.sensor_hours())
+    assert max(map(len, blocks)) <= max_rows + 2 * largest
+    wanted = files[0].keys[::3]
+    hours = {
+        key
+        for block in merged_blocks(files, staging.keys, wanted, max_rows)
+        for key, _ in block.sensor_hours()
+    }
+    assert hours == {staging.keys.sensor_hour(key) for key in wanted.tolist()}
+
+
+def test_rows_of_several_hours_wait_each_for_their_own_file(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "data" / "raw")
+    readings = readings_of(range(0, 9000, 7), spread_seconds=1)
+    shifted = Readings(**{**readings.__dict__, "timestamp": readings.timestamp + readings.offset * 1_000_000})
+    stage(layout, shifted, number=0, start=0, stop=9000)
+    (file,) = Staging(layout).refresh()
+    _, counts = np.unique(
+        np.stack([shifted.series.codes, shifted.timestamp // MICROSECONDS_PER_HOUR]),
+        axis=1,
+        return_counts=True,
+    )
+    assert sorted(file.counts.tolist()) == sorted(counts.tolist())
