@@ -71,6 +71,7 @@ class IngestLoop:
         """Consume until told to stop; then make durable, commit and leave the group."""
         self._watch.start()
         self._control.start()
+        self._disk.settle()  # what the ledger remembers must outlive a power cut before it is passed over
         self._ingest = self._make_ingest()
         try:
             while not stop.is_set():

@@ -133,6 +133,7 @@ def test_what_a_killed_process_began_survives_a_later_power_cut_once_the_next_ha
             finished = False
         else:
             finished = True
+        steps._crash_at = None
         expected = stored_rows(layout) if layout.staging.exists() else []
         compactor(layout, steps=steps).run_once(NOW, NOW, flush=True)
         steps.forget("lost")

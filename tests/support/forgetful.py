@@ -76,6 +76,18 @@ class ForgetfulSteps:
         """Unlink, durable only after a sync of the directory."""
         self._step(lambda: self._real.unlink(path))
 
+    def sync_everything(self) -> None:
+        """Keep all bytes and names as they are now."""
+
+        def sync() -> None:
+            for path in (self._root, *self._root.rglob("*")):
+                if path.is_dir():
+                    self._keep_names(path)
+                else:
+                    self._bytes[path.stat().st_ino] = path.read_bytes()
+
+        self._step(sync)
+
     def forget(self, world: World, seed: int = 0) -> None:
         """Leave in the directory what the world keeps."""
         if world == "killed":

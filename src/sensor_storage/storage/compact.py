@@ -1,7 +1,7 @@
 """The compact stage: segments into runs, segments and runs into sensor-hour files.
 
 `Compactor.run_once` takes these steps, each harmless to repeat:
- 1. look at the staging area; after a start, remove what a death left there beside the run made of it;
+ 1. look at the staging area; after a start settle the disk, and remove what a death left beside a run;
  2. choose the sensor-hours whose file is due (`plan_hours`, pure) and write the union of waiting rows and
     file aside, chunk by chunk; publish: commit point of the hour files; record them in the catalog;
  3. retire drained staged files: fold their ledger entries into the ledger (commit point), then remove them;
@@ -175,6 +175,8 @@ class Compactor:
         self.staging.refresh()
 
     def _live_files(self) -> list[StagedFile]:
+        if not self._started:
+            self._disk.settle()
         files = self.staging.refresh()
         if not self._started:
             self._started = True

@@ -15,6 +15,8 @@ kernel may have dropped the pages, so nothing is tried again on the same bytes a
 
 A directory's own entry is as important as the file's. Another process may have made it and died before it
 synced, so each process syncs the whole way up to the root the first time it publishes below a directory.
+A process killed between 3 and 4 leaves names that everybody sees and a power cut takes back. So whoever removes
+or passes over anything because of what it finds calls `settle` first, once.
 """
 
 import ctypes
@@ -68,6 +70,10 @@ class Steps(Protocol):
 
     def unlink(self, path: Path) -> None:
         """Remove the name; not durable."""
+        ...
+
+    def sync_everything(self) -> None:
+        """Make durable whatever can be seen on the file system."""
         ...
 
 
@@ -148,6 +154,11 @@ class Disk:
         left = list(self._aside.iterdir())
         self.remove(left)
         return len(left)
+
+    def settle(self) -> None:
+        """Make durable what earlier processes, killed before their last sync, have left to be seen."""
+        with _meaning(f"settle {self._root}"), _final():
+            self._steps.sync_everything()
 
     def check_one_file_system(self, folders: Iterable[Path]) -> None:
         """Usage unless all folders can be written and are on one file system, as renames between them need."""
@@ -253,6 +264,12 @@ class PosixSteps:
     def unlink(self, path: Path) -> None:
         """Unlink."""
         path.unlink(missing_ok=True)
+
+    def sync_everything(self) -> None:
+        """Sync the file system, or all of them where the platform cannot single one out."""
+        self.make_directories(self._root)
+        if not self._sync_file_system():
+            os.sync()
 
     def _sync_file_system(self) -> bool:
         """`syncfs`: one call instead of thousands. False where the platform has none.
