@@ -23,6 +23,7 @@ from sensor_storage.storage.layout import Layout, StagedName
 from sensor_storage.storage.ledger import LedgerEntry
 from sensor_storage.storage.readings import Readings
 from sensor_storage.storage.segments import encode_segment
+from sensor_storage.storage.series_column import SeriesColumn
 
 _START = 1_767_225_600
 _PARTITIONS = 4
@@ -54,7 +55,7 @@ class Plant:
             self._next[one] = offset[mine[-1]] + 1
         self._level += self._random.normal(0, 0.02, count)
         return Readings(
-            series=Coded(order, self._series),
+            series=SeriesColumn.of(Coded(order, self._series)),
             timestamp=(_START + number) * 1_000_000 + self._random.integers(0, 20, count) * 1000,
             value=np.round(self._level[order], 2),
             text=None,

@@ -25,6 +25,7 @@ from sensor_storage.storage.parquet import (
     totals_of,
 )
 from sensor_storage.storage.readings import Readings, _addresses_disjoint, union
+from sensor_storage.storage.series_column import SeriesColumn
 from support.trees import HOUR, readings_of, rows_of
 
 SURE = Source("a", "id", 0, 0)
@@ -44,7 +45,7 @@ def block(
     count = len(values)
     start = HOUR * MICROSECONDS_PER_HOUR
     return Readings(
-        series=Coded.constant(Series("p", "x"), count),
+        series=SeriesColumn.constant(Series("p", "x"), count),
         timestamp=np.array([start] * count if timestamps is None else timestamps, np.int64),
         value=np.array(values, np.float64),
         text=pa.array(texts, pa.string()) if texts else None,

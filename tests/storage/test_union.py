@@ -17,6 +17,7 @@ from sensor_storage.storage.parquet import (
     to_arrow,
 )
 from sensor_storage.storage.readings import Readings, conflicts, union
+from sensor_storage.storage.series_column import SeriesColumn
 from support.trees import Row, rows_of
 
 SURE = Source("a", "id", 0, 0)
@@ -40,7 +41,7 @@ def _block(items: Sequence[tuple[object, ...]]) -> Readings:
         map(list, zip(*items, strict=True)) if items else ([],) * 8
     )
     return Readings(
-        series=Coded.encode(series),
+        series=SeriesColumn.encode(series),
         timestamp=np.array(timestamp, np.int64),
         value=np.array([np.nan if v is None else v for v in value], np.float64),
         text=pa.array(text, pa.string()) if any(text) else None,
@@ -135,12 +136,13 @@ def test_the_row_hash_is_the_documented_one() -> None:
         value=struct.unpack("<Q", struct.pack("<d", 1.5))[0],
         offset=5,
         index=1,
-        series=_string("1:p1:x"),
+        asset=_string("p"),
+        sensor=_string("x"),
         source=_string("1:a2:id1:01:0"),
         quality=_string("good"),
         text=_string("on"),
     )
-    assert _block([row]).hashes.tolist() == [expected] == [9_051_501_527_838_783_000]
+    assert _block([row]).hashes.tolist() == [expected] == [8_395_347_677_125_963_201]
 
 
 def _string(text: str) -> int:

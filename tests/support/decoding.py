@@ -87,7 +87,7 @@ def readings_of(
     return [
         (*series, time, None if np.isnan(value) else value, text, unit, quality)
         for series, time, value, text, unit, quality in zip(
-            (series or () for series in found.series.tolist()),
+            found.series.tolist(),
             found.timestamp.tolist(),
             found.value.tolist(),
             [None] * len(found) if found.text is None else found.text.to_pylist(),

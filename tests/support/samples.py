@@ -12,6 +12,7 @@ from sensor_storage.storage.layout import Layout, StagedName
 from sensor_storage.storage.ledger import LedgerEntry
 from sensor_storage.storage.readings import Readings
 from sensor_storage.storage.segments import encode_segment
+from sensor_storage.storage.series_column import SeriesColumn
 
 SOURCE = Source("sensor-data-a", "topic-id", 0, 0)
 HOUR = 473_352
@@ -24,7 +25,7 @@ def stage_readings(
     """Stage one segment with one reading a series, a second apart, and its ledger entry."""
     count = len(series)
     readings = Readings(
-        series=Coded.encode(series),
+        series=SeriesColumn.encode(series),
         timestamp=HOUR * MICROSECONDS_PER_HOUR + np.arange(count, dtype=np.int64) * 1_000_000,
         value=np.arange(count, dtype=np.float64),
         text=None,

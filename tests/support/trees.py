@@ -18,6 +18,7 @@ from sensor_storage.storage.ledger import LedgerEntry
 from sensor_storage.storage.parquet import CheckedFile, totals_of
 from sensor_storage.storage.readings import Readings, union
 from sensor_storage.storage.segments import encode_segment
+from sensor_storage.storage.series_column import SeriesColumn
 
 SOURCE = Source("sensor-data-a", "topic-id", 0, 0)
 HOUR = 473_352
@@ -43,7 +44,7 @@ def readings_of(
     texts = [f"state {n}" if n % 5 == 1 else None for n in number.tolist()]
     value = np.where([text is None for text in texts], number / 7, np.nan)
     return Readings(
-        series=Coded(codes, tuple(series)),
+        series=SeriesColumn.of(Coded(codes, tuple(series))),
         timestamp=hour * MICROSECONDS_PER_HOUR + offset * spread_seconds * 1_000_000 % MICROSECONDS_PER_HOUR,
         value=value,
         text=_text(texts),

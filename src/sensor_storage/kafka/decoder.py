@@ -22,6 +22,7 @@ from sensor_storage.kafka.timestamps import LATEST_MS
 from sensor_storage.model import DECODE_REVISION, Series
 from sensor_storage.storage.coded import Coded
 from sensor_storage.storage.readings import Readings
+from sensor_storage.storage.series_column import SeriesColumn
 
 _START_OF_2000 = 946_684_800_000_000
 _DAY = 86_400_000_000
@@ -164,7 +165,7 @@ def _from_rows(batch: MessageBatch, found: list[tuple[int, list[Row]]]) -> Readi
     starts = np.cumsum(sizes) - sizes
     text = pa.array(texts, pa.string())
     return Readings(
-        series=Coded.encode(map(Series, assets, sensors)),
+        series=SeriesColumn.encode(map(Series, assets, sensors)),
         timestamp=np.array(timestamps, np.int64),
         value=np.array(values, np.float64),
         text=text if text.null_count < len(text) else None,

@@ -26,6 +26,7 @@ from sensor_storage.kafka.time_columns import INTEGER_LIMIT, Times, float_times,
 from sensor_storage.model import DECODE_REVISION, Series
 from sensor_storage.storage.coded import Coded
 from sensor_storage.storage.readings import Readings
+from sensor_storage.storage.series_column import SeriesColumn
 
 Rows: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_]
@@ -125,7 +126,7 @@ class Shape:
         unit = self._labels(self.frame.unit, structs)
         quality = self._labels(self.frame.quality, structs)
         readings = Readings(
-            series=self._series(pairs, message, column),
+            series=SeriesColumn.of(self._series(pairs, message, column)),
             timestamp=times.micros[message],
             value=cells.value[keep],
             text=_text(cells.texts, column, message),

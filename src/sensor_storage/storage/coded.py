@@ -49,6 +49,8 @@ class Coded(Generic[T]):
 
     def compact(self) -> "Coded[T]":
         """Only the values that occur."""
+        if len(self.values) == 1 and len(self.codes) and not self.codes.any():
+            return self
         used = np.zeros(len(self.values) + 1, np.bool_)
         used[self.codes] = True
         used[-1] = False

@@ -36,6 +36,7 @@ from sensor_storage.storage.parquet import (
     totals_of,
 )
 from sensor_storage.storage.readings import Readings
+from sensor_storage.storage.series_column import SeriesColumn
 from sensor_storage.storage.staging import (
     Keys,
     StagedDamaged,
@@ -259,9 +260,9 @@ class Compactor:
         return merges
 
     def _drained_keys(self, merges: Sequence[HourMerge]) -> list[int]:
-        series = [merge.file.key.series for merge in merges]
+        series = SeriesColumn.encode(merge.file.key.series for merge in merges)
         hours = np.array([merge.file.key.hour for merge in merges], np.int64)
-        keys: list[int] = (self.staging.keys.series_keys(series) + hours).tolist()
+        keys: list[int] = self.staging.keys.keys(series, hours).tolist()
         return keys
 
     def _retire(self, files: Sequence[StagedFile], now: float, report: CompactReport) -> None:

@@ -187,7 +187,7 @@ def _checked(
     parts = []
     for rows in blocks_of(file):
         checks.feed(rows)
-        parts.append(keys.series_keys(rows.series.values)[rows.series.codes] + rows.hours)
+        parts.append(keys.keys(rows.series, rows.hours))
     checks.finish()
     row_keys = np.concatenate(parts) if parts else np.empty(0, np.int64)
     starts = np.flatnonzero(np.diff(row_keys, prepend=-1))

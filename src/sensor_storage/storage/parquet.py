@@ -17,10 +17,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sensor_storage.errors import Damaged, Halt
-from sensor_storage.model import SensorHour, Series, Source
+from sensor_storage.model import SensorHour, Source
 from sensor_storage.storage.coded import Coded
 from sensor_storage.storage.ledger import LedgerEntry
 from sensor_storage.storage.readings import Readings
+from sensor_storage.storage.series_column import SeriesColumn, factorize
 
 FORMAT_VERSION: Final = 1
 WRITER_VERSION: Final = 1
@@ -31,6 +32,7 @@ _DIGEST_KEY = "sensor_storage.digest"
 _UNSET_DIGEST = "0" * 64
 _MAGIC = b"PAR1"
 _SMALLEST = 12
+_MOST_PACKED = 1 << 31
 
 _FIELDS: list[Any] = [
     pa.field("asset_id", pa.string()),
@@ -113,7 +115,8 @@ def encode_table(
 ) -> memoryview:
     """The bytes of a Parquet file with this table, footer and digest."""
     sink = pa.BufferOutputStream()
-    with table_writer(sink, table.schema, compression=compression) as writer:
+    codecs = {name: compression for name in table.schema.names if _varies(table[name])}
+    with table_writer(sink, table.schema, compression=codecs) as writer:
         writer.write_table(table, row_group_size=row_group_rows)
         add_footer(writer, footer)
     data = memoryview(bytearray(sink.getvalue()))
@@ -225,18 +228,19 @@ class CheckedFile:
         except msgspec.DecodeError as error:
             raise Damaged(f"{self.path}: footer not understood: {error}") from error
 
-    def series_and_timestamp(self) -> tuple[Coded[Series], NDArray[np.int64]]:
+    def series_and_timestamp(self) -> tuple[SeriesColumn, NDArray[np.int64]]:
         """Two columns only: whose each row is, and when."""
-        columns = self.parquet.read(["asset_id", "sensor_name", "timestamp"]).unify_dictionaries()
+        names = ["asset_id", "sensor_name", "timestamp"]
+        columns = self.parquet.read(names, use_threads=False).unify_dictionaries()
         if not columns.num_rows:
-            return Coded(np.empty(0, np.int32), ()), np.empty(0, np.int64)
+            return SeriesColumn.encode(()), np.empty(0, np.int64)
         columns = columns.combine_chunks()
-        series = _zipped_series(_coded(columns["asset_id"]), _coded(columns["sensor_name"]))
+        series = SeriesColumn(_coded(columns["asset_id"]), _coded(columns["sensor_name"]))
         return series, _chunk(columns["timestamp"]).view(pa.int64()).to_numpy()
 
     def readings(self) -> Readings:
         """All rows."""
-        return from_arrow(self.parquet.read())
+        return from_arrow(self.parquet.read(use_threads=False))
 
     def rows(self, start: int, stop: int) -> Readings:
         """The rows from `start` up to `stop`, reading only their row groups."""
@@ -252,7 +256,8 @@ class CheckedFile:
             seen += count
         if not groups:
             return Readings.empty()
-        return from_arrow(self.parquet.read_row_groups(groups).slice(start - first, stop - start))
+        rows = self.parquet.read_row_groups(groups, use_threads=False)
+        return from_arrow(rows.slice(start - first, stop - start))
 
 
 def refuse_newer(footer: Footer | Version, path: Path) -> None:
@@ -266,12 +271,12 @@ def refuse_newer(footer: Footer | Version, path: Path) -> None:
 
 def to_arrow(readings: Readings) -> pa.Table:
     """The columns of SCHEMA; names as dictionaries that hold only what occurs."""
-    series, source = readings.series.compact(), readings.source.compact()
+    source = readings.source.compact()
     missing = np.isnan(readings.value)
     columns: list[Any] = [
-        _dictionary(series.map_values(lambda item: item.asset)),
-        _dictionary(series.map_values(lambda item: item.sensor)),
-        pa.array(readings.timestamp).cast(SCHEMA.field("timestamp").type),
+        _dictionary(readings.series.asset.compact()),
+        _dictionary(readings.series.sensor.compact()),
+        pa.array(readings.timestamp).view(SCHEMA.field("timestamp").type),
         pa.array(readings.value, mask=missing if missing.any() else None),
         pa.nulls(len(readings), pa.string()) if readings.text is None else readings.text,
         _dictionary(readings.unit.compact()),
@@ -295,7 +300,7 @@ def from_arrow(table: pa.Table) -> Readings:
     value = _numpy(table["value"], np.float64)
     text = _chunk(table["text"])
     return Readings(
-        series=_zipped_series(_coded(table["asset_id"]), _coded(table["sensor_name"])),
+        series=SeriesColumn(_coded(table["asset_id"]), _coded(table["sensor_name"])),
         timestamp=_chunk(table["timestamp"]).view(pa.int64()).to_numpy(),
         value=np.where(np.isnan(value), np.nan, value) if table["value"].null_count else value,
         text=None if text.null_count == len(text) else text,
@@ -321,6 +326,22 @@ def totals_of(readings: Readings) -> tuple[Totals, ...]:
         Totals(item.source, item.first_offset, item.last_offset, item.readings, item.hash_sum)
         for item in readings.totals()
     )
+
+
+def _varies(column: Any) -> bool:  # noqa: ANN401 - a chunked array
+    """Is there anything to compress? A constant column's page only grows by it, and takes 25 µs."""
+    if not len(column):
+        return False
+    array = column.chunk(0)
+    if isinstance(array, pa.DictionaryArray):
+        return len(array.dictionary) > 1
+    if column.null_count == len(column):
+        return False
+    return not pa.types.is_integer(array.type) or column.num_chunks > 1 or _differ(array.to_numpy())
+
+
+def _differ(values: NDArray[np.int64]) -> bool:
+    return bool((values != values[0]).any())
 
 
 def _dictionary(column: Coded[str]) -> Any:  # noqa: ANN401 - a dictionary array
@@ -352,23 +373,13 @@ def _coded(column: Any) -> Coded[str]:  # noqa: ANN401 - a chunked array
     return Coded(codes.to_numpy().astype(np.int32, copy=False), tuple(array.dictionary.to_pylist()))
 
 
-def _zipped_series(asset: Coded[str], sensor: Coded[str]) -> Coded[Series]:
-    pairs = asset.codes.astype(np.int64) * max(len(sensor.values), 1) + sensor.codes
-    codes, keys = _factorize(pairs)
-    width = max(len(sensor.values), 1)
-    pairs_of_names = [(asset.values[key // width], sensor.values[key % width]) for key in keys]
-    return Coded(codes, tuple(map(Series._make, pairs_of_names)))
-
-
 def _zipped_source(
     topic: Coded[str], topic_id: Coded[str], partition: NDArray[np.int32], epoch: NDArray[np.int32]
 ) -> Coded[Source]:
-    columns = [topic.codes, topic_id.codes, partition, epoch]
-    packed = np.zeros(len(partition), np.int64)
-    for column in columns:
-        codes, keys = _factorize(column.astype(np.int64))
-        packed = _factorize(packed * len(keys) + codes)[0].astype(np.int64)
-    _, first = np.unique(packed, return_index=True)
+    packed = topic.codes.astype(np.int64)
+    for column in (topic_id.codes, partition, epoch):
+        packed = _packed(packed, column)
+    codes, rows = factorize(packed)
     values = tuple(
         Source(
             topic.values[topic.codes[row]],
@@ -376,17 +387,19 @@ def _zipped_source(
             int(partition[row]),
             int(epoch[row]),
         )
-        for row in first
+        for row in rows.tolist()
     )
-    return Coded(packed.astype(np.int32), values)
+    return Coded(codes, values)
 
 
-def _factorize(keys: NDArray[np.int64]) -> tuple[NDArray[np.int32], list[int]]:
-    """Codes by sorted key, found on the first rows of each run of equal keys: stored files have long runs."""
-    heads = np.flatnonzero(np.diff(keys, prepend=keys[0] - 1))
-    unique, codes = np.unique(keys[heads], return_inverse=True)
-    lengths = np.diff(np.append(heads, len(keys)))
-    return np.repeat(codes.astype(np.int32), lengths), unique.tolist()
+def _packed(keys: NDArray[np.int64], column: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Integers that are equal where the keys and the column both are."""
+    least, most = int(column.min()), int(column.max())
+    if least == most:
+        return keys
+    if int(keys.max()) * (most - least + 1) >= _MOST_PACKED:
+        keys = factorize(keys)[0].astype(np.int64)
+    return keys * (most - least + 1) + (column - least)
 
 
 def _digest_place(data: "bytes | memoryview | mmap.mmap", path: Path = Path("?")) -> int:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sensor_storage.model import MICROSECONDS_PER_HOUR, SensorHour, Series, Source
 from sensor_storage.storage.coded import Coded
 from sensor_storage.storage.row_hash import row_hashes
+from sensor_storage.storage.series_column import SeriesColumn, run_starts
 
 _MAX_KEY_BITS = 63
 
@@ -43,7 +44,7 @@ class Readings:
     None when no row has text; `offset` and `index` complete the identity begun by `source`.
     """
 
-    series: Coded[Series]
+    series: SeriesColumn
     timestamp: NDArray[np.int64]
     value: NDArray[np.float64]
     text: "pa.StringArray | None"
@@ -63,7 +64,7 @@ class Readings:
         """No readings."""
         none = np.empty(0, np.int64)
         return cls(
-            series=Coded(none.astype(np.int32), ()),
+            series=SeriesColumn.encode(()),
             timestamp=none,
             value=none.astype(np.float64),
             text=None,
@@ -84,7 +85,7 @@ class Readings:
         if not blocks:
             return cls.empty()
         whole = cls(
-            series=Coded.concat([block.series for block in blocks]),
+            series=SeriesColumn.concat([block.series for block in blocks]),
             timestamp=np.concatenate([block.timestamp for block in blocks]),
             value=np.concatenate([block.value for block in blocks]),
             text=_concat_text(blocks),
@@ -179,17 +180,15 @@ class Readings:
         """The block cut by series and hour. The block must be in canonical order."""
         _ = self.hashes  # once for the block, then shared by its parts
         for start, stop in self.sensor_hour_bounds():
-            key = SensorHour(self.series.values[self.series.codes[start]], int(self.hours[start]))
-            yield key, self.slice(start, stop).compact()
+            key = SensorHour(self.series[start], int(self.hours[start]))
+            yield key, _of_series(self.slice(start, stop), key.series)
 
     def sensor_hour_bounds(self) -> list[tuple[int, int]]:
         """Where each run of rows of one series and hour starts and stops."""
         if not len(self):
             return []
-        codes, hours = self.series.codes, self.hours
-        cuts = np.flatnonzero((codes[1:] != codes[:-1]) | (hours[1:] != hours[:-1])) + 1
-        edges = [0, *cuts.tolist(), len(self)]
-        return list(pairwise(edges))
+        starts = run_starts(self.series.pairs(), self.hours)
+        return list(pairwise([*starts.tolist(), len(self)]))
 
     def _columns(self, rows: Rows, text: "pa.StringArray | None") -> "Readings":
         part = Readings(
@@ -244,6 +243,13 @@ def union(blocks: Sequence[Readings]) -> Readings:
     if not _addresses_disjoint(blocks):
         whole = _drop_duplicates(whole)
     return whole.sorted()
+
+
+def _of_series(rows: Readings, series: Series) -> Readings:
+    """The rows, all of one series, spelled so that no other's name is carried along."""
+    part = replace(rows, series=SeriesColumn.constant(series, len(rows)))
+    part.__dict__["hashes"] = rows.hashes
+    return part
 
 
 def conflicts(readings: Readings) -> int:

@@ -15,14 +15,26 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sensor_storage.model import Series, Source
+from sensor_storage.model import Source
 from sensor_storage.storage.coded import Coded
+from sensor_storage.storage.series_column import SeriesColumn
 
 Hashes: TypeAlias = NDArray[np.uint64]
 
-_TIMESTAMP, _VALUE, _TEXT, _SERIES, _UNIT, _QUALITY, _SOURCE, _OFFSET, _INDEX = (
+_TIMESTAMP, _VALUE, _TEXT, _ASSET, _SENSOR, _UNIT, _QUALITY, _SOURCE, _OFFSET, _INDEX = (
     np.uint64(int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little") | 1)
-    for name in ("timestamp", "value", "text", "series", "unit", "quality", "source", "offset", "index")
+    for name in (
+        "timestamp",
+        "value",
+        "text",
+        "asset",
+        "sensor",
+        "unit",
+        "quality",
+        "source",
+        "offset",
+        "index",
+    )
 )
 _NO_STRING = np.uint64(0)
 _NULL_VALUE = np.uint64(0x7FF8_0000_0000_0000)
@@ -30,7 +42,7 @@ _NULL_VALUE = np.uint64(0x7FF8_0000_0000_0000)
 
 def row_hashes(
     *,
-    series: Coded[Series],
+    series: SeriesColumn,
     timestamp: NDArray[np.int64],
     value: NDArray[np.float64],
     text: "pa.StringArray | None",
@@ -45,7 +57,8 @@ def row_hashes(
     mixed += _bits(value) * _VALUE
     mixed += offset.view(np.uint64) * _OFFSET
     mixed += index.astype(np.uint64) * _INDEX
-    mixed += _coded(series, _SERIES)
+    mixed += _coded(series.asset, _ASSET)
+    mixed += _coded(series.sensor, _SENSOR)
     mixed += _coded(source, _SOURCE)
     mixed += _coded(unit, _UNIT)
     mixed += _coded(quality, _QUALITY)

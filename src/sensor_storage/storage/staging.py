@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from sensor_storage.errors import Damaged
 from sensor_storage.model import MICROSECONDS_PER_HOUR, SensorHour, Series
+from sensor_storage.storage.coded import Coded
 from sensor_storage.storage.layout import Layout, StagedName
 from sensor_storage.storage.ledger import unknown
 from sensor_storage.storage.parquet import CheckedFile, Footer, refuse_newer
 from sensor_storage.storage.readings import Readings, union
+from sensor_storage.storage.series_column import SeriesColumn, factorize, run_starts
 
 _HOUR_BITS = 32
 _HOUR_MASK = (1 << _HOUR_BITS) - 1
@@ -30,23 +32,26 @@ class SensorHourKeys:
     """Sensor-hours as single integers: the series' number in this process above, the hour below."""
 
     def __init__(self) -> None:
-        self._numbers: dict[Series, int] = {}
-        self._series: list[Series] = []
+        self._assets = _Names()
+        self._sensors = _Names()
+        self._pairs = np.empty(0, np.int64)
+        self._numbers = np.empty(0, np.int64)
+        """`_pairs` are sorted; each has its number here."""
+        self._pair_of = np.empty(0, np.int64)
         self._ranks = np.empty(0, np.int64)
 
-    def series_keys(self, series: Sequence[Series]) -> Keys:
-        """For each series the key of its hour 0."""
-        numbers = [self._numbers.get(item, -1) for item in series]
-        for place, number in enumerate(numbers):
-            if number < 0:
-                numbers[place] = self._numbers.setdefault(series[place], len(self._series))
-                self._series.append(series[place])
-        keys: Keys = (np.array(numbers, np.int64) << _HOUR_BITS) + _HOUR_ZERO
-        return keys
+    def keys(self, series: SeriesColumn, hours: NDArray[np.int64]) -> Keys:
+        """For each row the key of its sensor-hour."""
+        pairs = self._assets.numbers(series.asset) << _HOUR_BITS | self._sensors.numbers(series.sensor)
+        codes, rows = factorize(pairs)
+        numbers = self._known(pairs[rows])
+        return (numbers[codes] << _HOUR_BITS) + (hours + _HOUR_ZERO)
 
     def sensor_hour(self, key: int) -> SensorHour:
         """What the key stands for."""
-        return SensorHour(self._series[key >> _HOUR_BITS], (key & _HOUR_MASK) - _HOUR_ZERO)
+        pair = int(self._pair_of[key >> _HOUR_BITS])
+        series = Series(self._assets[pair >> _HOUR_BITS], self._sensors[pair & _HOUR_MASK])
+        return SensorHour(series, (key & _HOUR_MASK) - _HOUR_ZERO)
 
     def hours(self, keys: Keys) -> NDArray[np.int64]:
         """The hour of each key."""
@@ -55,12 +60,48 @@ class SensorHourKeys:
 
     def canonical(self, keys: Keys) -> Keys:
         """For each key an integer that orders as its series by name, then its hour."""
-        if len(self._ranks) != len(self._series):
-            order = sorted(range(len(self._series)), key=self._series.__getitem__)
+        if len(self._ranks) != len(self._pair_of):
+            assets, sensors = self._assets.ranks(), self._sensors.ranks()
+            order = np.lexsort((sensors[self._pair_of & _HOUR_MASK], assets[self._pair_of >> _HOUR_BITS]))
             self._ranks = np.empty(len(order), np.int64)
             self._ranks[order] = np.arange(len(order))
         order_of: NDArray[np.int64] = (self._ranks[keys >> _HOUR_BITS] << _HOUR_BITS) | (keys & _HOUR_MASK)
         return order_of
+
+    def _known(self, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The numbers of distinct pairs in ascending order; a new one gets the next number."""
+        places = np.searchsorted(self._pairs, pairs)
+        inside = np.minimum(places, max(len(self._pairs) - 1, 0))
+        new = self._pairs[inside] != pairs if len(self._pairs) else np.ones(len(pairs), np.bool_)
+        if new.any():
+            added = pairs[new]
+            numbers = len(self._pair_of) + np.arange(len(added))
+            self._pair_of = np.concatenate([self._pair_of, added])
+            self._numbers = np.insert(self._numbers, places[new], numbers)
+            self._pairs = np.insert(self._pairs, places[new], added)
+            places = np.searchsorted(self._pairs, pairs)
+        return self._numbers[places]
+
+
+class _Names(list[str]):
+    """Names in the order in which they were first seen; the place is the name's number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._numbers: dict[str, int] = {}
+
+    def numbers(self, column: Coded[str]) -> NDArray[np.int64]:
+        """For each row the number of its name; a new name gets the next."""
+        known = [self._numbers.setdefault(name, len(self._numbers)) for name in column.values]
+        if len(self._numbers) > len(self):
+            self[:] = self._numbers
+        return np.array(known, np.int64)[column.codes]
+
+    def ranks(self) -> NDArray[np.int64]:
+        """For each number the place of its name in sorted order."""
+        ranks = np.empty(len(self), np.int64)
+        ranks[sorted(range(len(self)), key=self.__getitem__)] = np.arange(len(self))
+        return ranks
 
 
 class StagedDamaged(Damaged):
@@ -157,10 +198,8 @@ class Staging:
 
     def _indexed(self, name: StagedName, file: CheckedFile) -> StagedFile:
         series, timestamp = file.series_and_timestamp()
-        row_keys = np.empty(0, np.int64)
-        if len(timestamp):
-            row_keys = self.keys.series_keys(series.values)[series.codes] + timestamp // MICROSECONDS_PER_HOUR
-        starts = np.flatnonzero(np.diff(row_keys, prepend=-1))
+        row_keys = self.keys.keys(series, timestamp // MICROSECONDS_PER_HOUR)
+        starts = run_starts(row_keys)
         counts = np.diff(np.append(starts, len(row_keys)))
         return StagedFile(
             name=name,
