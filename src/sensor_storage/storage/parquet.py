@@ -56,6 +56,9 @@ SCHEMA: Final = pa.schema(_FIELDS)
 
 CODED_COLUMNS: Final = ("asset_id", "sensor_name", "unit", "quality", "kafka_topic", "kafka_topic_id")
 _DELTA_COLUMNS = {"timestamp": "DELTA_BINARY_PACKED", "kafka_offset": "DELTA_BINARY_PACKED"}
+_SEARCHED_COLUMNS = ("asset_id", "sensor_name", "timestamp", "kafka_offset")
+"""Only these have statistics: they cost time at each write and are read for these columns only."""
+
 _DICTIONARY_COLUMNS = [
     *CODED_COLUMNS,
     "kafka_partition",
@@ -145,7 +148,7 @@ def table_writer(sink: "pa.NativeFile | str", schema: pa.Schema, *, compression:
         column_encoding={name: code for name, code in _DELTA_COLUMNS.items() if name in names},
         write_page_checksum=True,
         store_schema=False,
-        write_statistics=True,
+        write_statistics=[name for name in _SEARCHED_COLUMNS if name in names] or None,
     )
 
 
