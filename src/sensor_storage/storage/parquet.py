@@ -148,7 +148,7 @@ def table_writer(sink: "pa.NativeFile | str", schema: pa.Schema, *, compression:
         column_encoding={name: code for name, code in _DELTA_COLUMNS.items() if name in names},
         write_page_checksum=True,
         store_schema=False,
-        write_statistics=[name for name in _SEARCHED_COLUMNS if name in names] or None,
+        write_statistics=[name for name in _SEARCHED_COLUMNS if name in names] or False,
     )
 
 
