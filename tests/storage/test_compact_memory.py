@@ -11,7 +11,8 @@ from sensor_storage.model import MICROSECONDS_PER_HOUR, Series
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.readings import Readings
-from sensor_storage.storage.staging import Staging, merged_blocks
+from sensor_storage.storage.staged_merge import merged_blocks
+from sensor_storage.storage.staging import Staging
 from support.trees import HOUR, NOW, readings_of, rows_of, stage
 
 SEGMENTS, ROWS = 60, 100_000

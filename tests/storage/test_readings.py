@@ -24,7 +24,7 @@ from sensor_storage.storage.parquet import (
     to_arrow,
     totals_of,
 )
-from sensor_storage.storage.readings import Readings, _addresses_disjoint, union
+from sensor_storage.storage.readings import Readings, _offset_ranges, overlap, union
 from sensor_storage.storage.series_column import SeriesColumn
 from support.trees import HOUR, readings_of, rows_of
 
@@ -130,11 +130,11 @@ def test_ranges_are_called_disjoint_exactly_when_no_two_blocks_overlap(
         for number, one in enumerate(addresses)
         for part in {part for part, _ in one}
     ]
-    overlap = any(
+    overlapping = any(
         a[0] != b[0] and a[1] == b[1] and a[2] <= b[3] and b[2] <= a[3]
         for a, b in itertools.combinations(spans, 2)
     )
-    assert _addresses_disjoint(blocks) == (not overlap)
+    assert overlap([_offset_ranges(block) for block in blocks]) == overlapping
 
 
 words = st.sampled_from([None, "", "a", "b", "ü", "\0"])

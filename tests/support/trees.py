@@ -11,7 +11,7 @@ import pyarrow as pa
 from sensor_storage.model import DECODE_REVISION, MICROSECONDS_PER_HOUR, Series, Source
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.coded import Coded
-from sensor_storage.storage.compact import Compactor, WritePolicy
+from sensor_storage.storage.compact import BLOCK_ROWS, Compactor, WritePolicy
 from sensor_storage.storage.durable import Disk, Steps
 from sensor_storage.storage.layout import Layout, StagedName
 from sensor_storage.storage.ledger import LedgerEntry
@@ -82,12 +82,19 @@ def stage(
 
 
 def compactor(
-    layout: Layout, *, steps: Steps | None = None, flush_interval: float = 60, factor: float = 4
+    layout: Layout,
+    *,
+    steps: Steps | None = None,
+    flush_interval: float = 60,
+    factor: float = 4,
+    block_rows: int = BLOCK_ROWS,
 ) -> Compactor:
     """A compactor as after an ordinary start."""
     disk = Disk(layout.root, steps)
     disk.clear_aside()
-    policy = WritePolicy(flush_interval_seconds=flush_interval, open_hour_rewrite_factor=factor)
+    policy = WritePolicy(
+        flush_interval_seconds=flush_interval, open_hour_rewrite_factor=factor, block_rows=block_rows
+    )
     return Compactor(layout, disk, Catalog(layout), policy, name=f"m{next(_STARTS)}")
 
 

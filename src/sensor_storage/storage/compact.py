@@ -18,32 +18,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensor_storage.errors import Damaged
-from sensor_storage.model import Source
+from sensor_storage.storage.block_writer import BlockWriter
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Aside, Disk
-from sensor_storage.storage.hour_files import HourMerge, merge_into_hour_file
+from sensor_storage.storage.hour_files import HourMerge, merge_into_hour_file, merge_large_hour_file
 from sensor_storage.storage.layout import Layout, StagedName
 from sensor_storage.storage.ledger import fold
 from sensor_storage.storage.ledger_files import fold_into_ledger
-from sensor_storage.storage.parquet import (
-    ROW_GROUP_ROWS,
-    Footer,
-    Totals,
-    add_footer,
-    seal_file,
-    table_writer,
-    to_arrow,
-    totals_of,
-)
 from sensor_storage.storage.readings import Readings
 from sensor_storage.storage.series_column import SeriesColumn
+from sensor_storage.storage.staged_merge import Block, StagedMerge
 from sensor_storage.storage.staging import (
     Keys,
     StagedDamaged,
     StagedFile,
     Staging,
     Waiting,
-    merged_blocks,
     superseded,
 )
 
@@ -54,7 +44,7 @@ MAX_RUN_ROWS = 4_000_000
 """A run is not merged further once it is this large: its inputs are read whole."""
 
 BLOCK_ROWS = 400_000
-"""So many rows are held in memory by one step of a merge, unless one sensor-hour alone has more."""
+"""About so many rows are held in memory by one step of a merge."""
 
 _SECONDS_PER_HOUR = 3600
 _PLAN_SECONDS = 5.0
@@ -68,6 +58,7 @@ class WritePolicy:
     flush_interval_seconds: float = 60
     open_hour_rewrite_factor: float = 4
     compression: str = "zstd"
+    block_rows: int = BLOCK_ROWS
 
 
 @dataclass(slots=True)
@@ -91,6 +82,14 @@ class CompactReport:
         self.retired += later.retired
         self.written_bytes += later.written_bytes
         self.blocked = later.blocked
+
+    def add_merges(self, merges: Sequence[HourMerge]) -> None:
+        """Count the sensor-hours of one block."""
+        written = [merge.file for merge in merges if merge.aside]
+        self.hour_files += len(written)
+        self.unchanged += len(merges) - len(written)
+        self.written_bytes += sum(file.size_bytes for file in written)
+        self.rows += sum(merge.new_rows for merge in merges)
 
     @property
     def did_something(self) -> bool:
@@ -194,6 +193,7 @@ class Compactor:
         if flush or not len(waiting.keys):
             return waiting.keys
         self._planned_at = now
+        self._held = {key: rows for key in waiting.keys.tolist() if (rows := self._held.get(key)) is not None}
         if not self._settled:
             self._settled = True
             return self._with_hour_files(waiting.keys)
@@ -216,9 +216,8 @@ class Compactor:
         wanted = keys.tolist()
         unknown = [key for key in wanted if key not in self._held]
         found = self._catalog.rows_of([self.staging.keys.sensor_hour(key) for key in unknown])
-        known = self._held | dict(zip(unknown, found, strict=True))
-        self._held = {key: known[key] for key in wanted}
-        return np.fromiter(self._held.values(), np.int64, len(wanted))
+        self._held |= zip(unknown, found, strict=True)
+        return np.fromiter(map(self._held.__getitem__, wanted), np.int64, len(wanted))
 
     def _with_hour_files(self, keys: Keys) -> Keys:
         """Those that have a file. After a start it is not known which staged rows are in theirs already."""
@@ -229,20 +228,40 @@ class Compactor:
         if not len(due):
             return
         done: list[int] = []
-        for block in merged_blocks(files, self.staging.keys, due, BLOCK_ROWS):
-            merges = self._merge_block(block, report)
+        staged = StagedMerge(files, self.staging.keys, due)
+        for block in staged.blocks(self._policy.block_rows, self._held_rows):
+            merges = (
+                self._merge_large(staged, block, report)
+                if block.large
+                else self._merge_block(staged.read(block), report)
+            )
             self._disk.publish(aside for merge in merges if (aside := merge.aside))  # commit point
             self._catalog.record(merge.file for merge in merges)
             drained = self._drained_keys(merges)
             self._held |= zip(drained, (merge.file.rows for merge in merges), strict=True)
             done += drained
-            report.hour_files += sum(merge.aside is not None for merge in merges)
-            report.unchanged += sum(merge.aside is None for merge in merges)
-            report.written_bytes += sum(merge.file.size_bytes for merge in merges if merge.aside)
-            report.rows += len(block)
+            report.add_merges(merges)
         written = np.array(done, np.int64)
         for file in files:
             file.waiting[np.isin(file.keys, written)] = 0
+
+    def _merge_large(self, staged: StagedMerge, block: Block, report: CompactReport) -> list[HourMerge]:
+        key = self.staging.keys.sensor_hour(int(block.keys[0]))
+        try:
+            merge = merge_large_hour_file(
+                self._disk,
+                self._layout,
+                key,
+                staged.stretches(block),
+                compression=self._policy.compression,
+                max_rows=self._policy.block_rows,
+            )
+        except StagedDamaged:
+            raise
+        except Damaged as error:
+            report.blocked[self._layout.hour_file(key)] = str(error)
+            return []
+        return [merge]
 
     def _merge_block(self, block: Readings, report: CompactReport) -> list[HourMerge]:
         merges: list[HourMerge] = []
@@ -294,43 +313,11 @@ class Compactor:
         self._runs += 1
         level = max(file.name.level for file in inputs) + 1
         name = StagedName(min(file.name.created for file in inputs), self._name, self._runs, level)
-        with self._disk.writing(self._layout.staged(name)) as aside:
-            self._write_merged(aside.path, inputs)
+        with (
+            self._disk.writing(self._layout.staged(name)) as aside,
+            BlockWriter(aside.path, "run", self._policy.compression) as writer,
+        ):
+            for block in StagedMerge(inputs, self.staging.keys).rows(self._disk, self._policy.block_rows):
+                writer.write(block)
+            writer.finish(ledger=fold(entry for file in inputs for entry in file.footer.ledger))
         return aside
-
-    def _write_merged(self, path: Path, inputs: Sequence[StagedFile]) -> None:
-        rows, totals = 0, RunningTotals()
-        schema = to_arrow(Readings.empty()).schema
-        with table_writer(str(path), schema, compression=self._policy.compression) as writer:
-            for block in merged_blocks(inputs, self.staging.keys, None, BLOCK_ROWS):
-                writer.write_table(to_arrow(block), row_group_size=ROW_GROUP_ROWS["run"])
-                totals.add(totals_of(block))
-                rows += len(block)
-            ledger = tuple(fold(entry for file in inputs for entry in file.footer.ledger))
-            add_footer(writer, Footer(kind="run", rows=rows, totals=totals.result(), ledger=ledger))
-        seal_file(path)
-
-
-class RunningTotals:
-    """Footer totals of a file written block by block."""
-
-    def __init__(self) -> None:
-        self._held: dict[Source, Totals] = {}
-
-    def add(self, totals: Sequence[Totals]) -> None:
-        """Take in one more block's totals."""
-        for item in totals:
-            held = self._held.get(item.source, item)
-            if held is not item:
-                item = Totals(  # noqa: PLW2901 - the sum takes the item's place
-                    item.source,
-                    min(held.first_offset, item.first_offset),
-                    max(held.last_offset, item.last_offset),
-                    held.readings + item.readings,
-                    (held.hash_sum + item.hash_sum) % (1 << 64),
-                )
-            self._held[item.source] = item
-
-    def result(self) -> tuple[Totals, ...]:
-        """The totals so far, in the sources' order."""
-        return tuple(self._held[source] for source in sorted(self._held))

@@ -113,6 +113,15 @@ class Disk:
             self.discard([aside])
             raise
 
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A path aside for a file that is gone afterwards."""
+        with self.writing(self._aside) as aside:
+            try:
+                yield aside.path
+            finally:
+                self.discard([aside])
+
     def publish(self, files: Iterable[Aside]) -> None:
         """Steps 2 to 4: when this returns, every file is durable under its name."""
         files = list(files)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sensor_storage.errors import Damaged, SensorStorageError
 from sensor_storage.model import MICROSECONDS_PER_HOUR, SensorHour
-from sensor_storage.storage.compact import RunningTotals
+from sensor_storage.storage.block_writer import RunningTotals
 from sensor_storage.storage.findings import Finding, FindingKind, addresses
 from sensor_storage.storage.hour_files import HourFile
 from sensor_storage.storage.layout import Layout

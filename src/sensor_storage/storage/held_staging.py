@@ -22,7 +22,6 @@ from sensor_storage.storage.layout import Layout, StagedName
 from sensor_storage.storage.ledger import LedgerEntry
 from sensor_storage.storage.ledger_files import read_ledger
 from sensor_storage.storage.parquet import CheckedFile, Footer
-from sensor_storage.storage.readings import Readings
 from sensor_storage.storage.staging import SensorHourKeys, StagedFile
 
 _MAX_LOOKS = 100
@@ -34,17 +33,9 @@ class HeldFile(StagedFile):
 
     checked: CheckedFile
 
-    def read(self, entries: NDArray[np.int64]) -> Readings:
-        """The rows of the index entries, which must be in ascending order."""
-        last = entries[-1]
-        start, stop = int(self.starts[entries[0]]), int(self.starts[last] + self.counts[last])
-        rows = self.checked.rows(start, stop)
-        if int(self.counts[entries].sum()) == stop - start:
-            return rows
-        wanted = np.zeros(len(self.keys), np.bool_)
-        wanted[entries] = True
-        span = slice(entries[0], last + 1)
-        return rows.where(np.repeat(wanted[span], self.counts[span]))
+    def opened(self) -> CheckedFile:
+        """The file as it was checked."""
+        return self.checked
 
 
 @dataclass(slots=True)

@@ -1,5 +1,6 @@
 """Sensor-hour files: read one, and merge further readings into it by set union."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from sensor_storage.errors import Damaged
 from sensor_storage.model import SensorHour
+from sensor_storage.storage.block_writer import BlockWriter
 from sensor_storage.storage.durable import Aside, Disk
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.parquet import (
@@ -19,6 +21,7 @@ from sensor_storage.storage.parquet import (
     totals_of,
 )
 from sensor_storage.storage.readings import Readings, conflicts, union
+from sensor_storage.storage.stretches import Stretch, apart, merge_stretches
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class HourMerge:
 
     file: HourFile
     aside: Aside | None
+    new_rows: int
 
 
 def read_hour_file(path: Path, key: SensorHour) -> tuple[Readings, Footer, str, int]:
@@ -48,12 +52,8 @@ def read_hour_file(path: Path, key: SensorHour) -> tuple[Readings, Footer, str, 
 
     Raises Damaged unless its bytes are those written and it says it is that sensor-hour's file.
     """
-    file = CheckedFile(path)
-    footer = file.footer()
-    refuse_newer(footer, path)
-    if footer.kind != "hour" or footer.sensor_hour != key:
-        raise Damaged(f"{path}: holds {footer.sensor_hour}, its name says {key}")
-    return file.readings(), footer, file.digest, file.size_bytes
+    file = _open_hour_file(path, key)
+    return file.readings(), file.footer(), file.digest, file.size_bytes
 
 
 def merge_into_hour_file(
@@ -69,10 +69,10 @@ def merge_into_hour_file(
         held, footer, digest, size = read_hour_file(path, key)
         merged = union([held, new])
         if _same(merged, held, footer.totals):
-            return HourMerge(
-                _described(key=key, path=path, rows=held, totals=footer.totals, digest=digest, size=size),
-                None,
+            described = _described(
+                key=key, path=path, rows=held, totals=footer.totals, digest=digest, size=size
             )
+            return HourMerge(described, None, len(new))
     footer = Footer(
         kind="hour", rows=len(merged), totals=totals_of(merged), sensor_hour=key, conflicts=conflicts(merged)
     )
@@ -80,7 +80,58 @@ def merge_into_hour_file(
     described = _described(
         key=key, path=path, rows=merged, totals=footer.totals, digest=stored_digest(data), size=len(data)
     )
-    return HourMerge(described, disk.write_aside(path, data))
+    return HourMerge(described, disk.write_aside(path, data), len(new))
+
+
+def merge_large_hour_file(
+    disk: Disk,
+    layout: Layout,
+    key: SensorHour,
+    staged: Sequence[Stretch],
+    *,
+    compression: str,
+    max_rows: int,
+) -> HourMerge:
+    """As `merge_into_hour_file`, of a sensor-hour with too many rows to hold; about `max_rows` at a time."""
+    path = layout.hour_file(key)
+    new_rows = sum(rows for stretch in staged for _, rows in stretch.ends())
+    held = _open_hour_file(path, key) if path.exists() else None
+    parts = [*staged, *([Stretch(held, 0, held.footer().rows)] if held else [])]
+    with (
+        disk.writing(path) as aside,
+        apart(parts, disk, max_rows) as stretches,
+        BlockWriter(aside.path, "hour", compression) as writer,
+    ):
+        for block in merge_stretches(stretches, max_rows):
+            writer.write(block)
+        footer, digest = writer.finish(sensor_hour=key)
+    if held and footer == held.footer() and writer.revisions == _revisions(held):
+        disk.discard([aside])
+        return HourMerge(describe(path), None, new_rows)
+    described = HourFile(
+        key=key,
+        path=path,
+        rows=footer.rows,
+        size_bytes=aside.path.stat().st_size,
+        digest=digest,
+        first_timestamp=writer.first_timestamp,
+        last_timestamp=writer.last_timestamp,
+        totals=footer.totals,
+    )
+    return HourMerge(described, aside, new_rows)
+
+
+def _revisions(file: CheckedFile) -> int:
+    return sum(int(file.rows(group.start, group.stop).revision.sum()) for group in file.groups())
+
+
+def _open_hour_file(path: Path, key: SensorHour) -> CheckedFile:
+    file = CheckedFile(path)
+    footer = file.footer()
+    refuse_newer(footer, path)
+    if footer.kind != "hour" or footer.sensor_hour != key:
+        raise Damaged(f"{path}: holds {footer.sensor_hour}, its name says {key}")
+    return file
 
 
 def _same(merged: Readings, held: Readings, totals: tuple[Totals, ...]) -> bool:
@@ -98,13 +149,16 @@ def describe(path: Path) -> HourFile:
     footer = file.footer()
     if footer.kind != "hour" or footer.sensor_hour is None:
         raise Damaged(f"{path}: is a {footer.kind} file, not a sensor-hour's")
-    return _described(
+    groups = file.groups()
+    return HourFile(
         key=footer.sensor_hour,
         path=path,
-        rows=file.readings(),
-        totals=footer.totals,
+        rows=footer.rows,
+        size_bytes=file.size_bytes,
         digest=file.digest,
-        size=file.size_bytes,
+        first_timestamp=groups[0].first_timestamp,
+        last_timestamp=groups[-1].last_timestamp,
+        totals=footer.totals,
     )
 
 

@@ -6,9 +6,12 @@ miss flips in the footer, some of which abort the process that reads them; so th
 """
 
 import mmap
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import IO, Any, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -33,6 +36,10 @@ _UNSET_DIGEST = "0" * 64
 _MAGIC = b"PAR1"
 _SMALLEST = 12
 _MOST_PACKED = 1 << 31
+_HELD_BYTES = 1 << 22
+"""A file up to this size is read at once; a larger one piece by piece."""
+
+_CHUNK_BYTES = 1 << 20
 
 _FIELDS: list[Any] = [
     pa.field("asset_id", pa.string()),
@@ -128,12 +135,13 @@ def encode_table(
     return data.toreadonly()
 
 
-def seal_file(path: Path) -> None:
+def seal_file(path: Path) -> str:
     """Compute and set the digest of a file that was written piece by piece."""
-    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as data:
-        place = _digest_place(data, path)
-        data[place : place + 64] = sha256(data).hexdigest().encode()
-        data.flush()
+    with path.open("r+b") as file:
+        place, _, digest = _read_digests(file, path)
+        file.seek(place)
+        file.write(digest.encode())
+    return digest
 
 
 def table_writer(sink: "pa.NativeFile | str", schema: pa.Schema, *, compression: Any) -> pq.ParquetWriter:  # noqa: ANN401
@@ -179,11 +187,15 @@ def checked_digest(data: "bytes | memoryview | mmap.mmap", path: Path) -> str:
     place = _digest_place(data, path)
     computed = digest_of(data)
     if bytes(data[place : place + 64]) != computed.encode():
-        raise Damaged(
-            f"{path}: the bytes differ from what was written (digest mismatch)",
-            hint="run `sensor-storage verify`; keep the file for inspection, do not edit it",
-        )
+        raise _digest_mismatch(path)
     return computed
+
+
+def _digest_mismatch(path: Path) -> Damaged:
+    return Damaged(
+        f"{path}: the bytes differ from what was written (digest mismatch)",
+        hint="run `sensor-storage verify`; keep the file for inspection, do not edit it",
+    )
 
 
 def open_parquet(source: pa.NativeFile) -> pq.ParquetFile:
@@ -198,15 +210,36 @@ def open_parquet(source: pa.NativeFile) -> pq.ParquetFile:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """Rows `start` up to `stop` of a file, and what their statistics say; timestamps in µs."""
+
+    start: int
+    stop: int
+    first_timestamp: int
+    last_timestamp: int
+    first_offset: int
+    last_offset: int
+
+
 class CheckedFile:
-    """A Parquet file whose digest has been checked, open for reading."""
+    """A Parquet file whose digest has been checked, open for reading; a small one is held in memory."""
 
     def __init__(self, path: Path) -> None:
-        data = path.read_bytes()
         self.path = path
-        self.size_bytes = len(data)
-        self.digest = checked_digest(data, path)
-        self.parquet = open_parquet(pa.BufferReader(data))
+        with ExitStack() as stack:
+            file = stack.enter_context(path.open("rb"))
+            self.size_bytes = os.fstat(file.fileno()).st_size
+            if self.size_bytes <= _HELD_BYTES:
+                data = file.read()
+                self.digest = checked_digest(data, path)
+                self.parquet = open_parquet(pa.BufferReader(data))
+                return
+            _, carried, self.digest = _read_digests(file, path)
+            if carried != self.digest:
+                raise _digest_mismatch(path)
+            self.parquet = open_parquet(pa.PythonFile(file, mode="r"))
+            stack.pop_all()
 
     @property
     def metadata(self) -> bytes:
@@ -240,6 +273,29 @@ class CheckedFile:
         columns = columns.combine_chunks()
         series = SeriesColumn(_coded(columns["asset_id"]), _coded(columns["sensor_name"]))
         return series, _chunk(columns["timestamp"]).view(pa.int64()).to_numpy()
+
+    def groups(self) -> list[RowGroup]:
+        """The row groups, by their statistics."""
+        metadata = self.parquet.metadata
+        time, offset = (metadata.schema.names.index(name) for name in ("timestamp", "kafka_offset"))
+        found: list[RowGroup] = []
+        start = 0
+        for number in range(metadata.num_row_groups):
+            group = metadata.row_group(number)
+            times: Any = group.column(time).statistics
+            offsets: Any = group.column(offset).statistics
+            found.append(
+                RowGroup(
+                    start,
+                    start + group.num_rows,
+                    times.min_raw,
+                    times.max_raw,
+                    offsets.min_raw,
+                    offsets.max_raw,
+                )
+            )
+            start += group.num_rows
+        return found
 
     def readings(self) -> Readings:
         """All rows."""
@@ -403,6 +459,26 @@ def _packed(keys: NDArray[np.int64], column: NDArray[np.int32]) -> NDArray[np.in
     if int(keys.max()) * (most - least + 1) >= _MOST_PACKED:
         keys = factorize(keys)[0].astype(np.int64)
     return keys * (most - least + 1) + (column - least)
+
+
+def _read_digests(file: IO[bytes], path: Path) -> tuple[int, str, str]:
+    """Of a file too large to hold: the digest's place, the digest it carries, and the one it should."""
+    size = os.fstat(file.fileno()).st_size
+    file.seek(max(0, size - 8))
+    length = int.from_bytes(file.read(4), "little")
+    start = max(0, size - 8 - length)
+    file.seek(start)
+    tail = file.read()
+    place = start + _digest_place(tail, path)
+    digest = sha256()
+    file.seek(0)
+    left = place
+    while left and (chunk := file.read(min(left, _CHUNK_BYTES))):
+        digest.update(chunk)
+        left -= len(chunk)
+    digest.update(_UNSET_DIGEST.encode())
+    digest.update(tail[place - start + 64 :])
+    return place, tail[place - start : place - start + 64].decode("ascii", "replace"), digest.hexdigest()
 
 
 def _digest_place(data: "bytes | memoryview | mmap.mmap", path: Path = Path("?")) -> int:

@@ -5,7 +5,7 @@ message. A stored file is a set of readings; merging is union by identity: idemp
 associative, so replays, repeated compactions and late data are all the same operation.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -240,7 +240,7 @@ def union(blocks: Sequence[Readings]) -> Readings:
     """
     blocks = [block for block in blocks if len(block)]
     whole = Readings.concat(blocks)
-    if not _addresses_disjoint(blocks):
+    if overlap([_offset_ranges(block) for block in blocks]):
         whole = _drop_duplicates(whole)
     return whole.sorted()
 
@@ -289,17 +289,17 @@ def _doubtful(rows: Readings) -> NDArray[np.bool_]:
     return rows.source.lookup(table, np.bool_(False))
 
 
-def _addresses_disjoint(blocks: Sequence[Readings]) -> bool:
-    """Do the blocks' offset ranges, source by source, not overlap? Then no identity occurs twice."""
+def overlap(parts: Iterable[Iterable[tuple[Source, int, int]]]) -> bool:
+    """Do the parts' offset ranges (source, first, last) overlap? If not, no identity is in two of them."""
     ranges: dict[Source, list[tuple[int, int]]] = {}
-    for block in blocks:
-        for source, first, last in _offset_ranges(block):
+    for part in parts:
+        for source, first, last in part:
             ranges.setdefault(source, []).append((first, last))
     for spans in ranges.values():
         spans.sort()
         if any(later[0] <= earlier[1] for earlier, later in pairwise(spans)):
-            return False
-    return True
+            return True
+    return False
 
 
 def _offset_ranges(block: Readings) -> list[tuple[Source, int, int]]:

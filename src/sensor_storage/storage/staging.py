@@ -4,7 +4,7 @@ Every staged file is in canonical order, so the rows of one sensor-hour stand to
 which sensor-hours it holds, where, and how many of their rows still wait for their hour file.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from sensor_storage.storage.coded import Coded
 from sensor_storage.storage.layout import Layout, StagedName
 from sensor_storage.storage.ledger import unknown
 from sensor_storage.storage.parquet import CheckedFile, Footer, refuse_newer
-from sensor_storage.storage.readings import Readings, union
+from sensor_storage.storage.readings import Readings
 from sensor_storage.storage.series_column import SeriesColumn, factorize, run_starts
 
 _HOUR_BITS = 32
@@ -135,15 +135,18 @@ class StagedFile:
         """Is every row in a durable hour file?"""
         return not self.waiting.any()
 
-    def read(self, entries: NDArray[np.int64]) -> Readings:
-        """The rows of the index entries, which must be in ascending order."""
-        start = int(self.starts[entries[0]])
-        last = entries[-1]
-        stop = int(self.starts[last] + self.counts[last])
+    def opened(self) -> CheckedFile:
+        """The file, checked once more, open for reading."""
         try:
-            rows = CheckedFile(self.path).rows(start, stop)
+            return CheckedFile(self.path)
         except Damaged as error:
             raise StagedDamaged(self.name, self.path, error) from error
+
+    def read(self, entries: NDArray[np.int64], file: CheckedFile) -> Readings:
+        """The rows of the index entries, in ascending order, from the opened file."""
+        last = entries[-1]
+        start, stop = int(self.starts[entries[0]]), int(self.starts[last] + self.counts[last])
+        rows = file.rows(start, stop)
         if int(self.counts[entries].sum()) == stop - start:
             return rows
         wanted = np.zeros(len(self.keys), np.bool_)
@@ -251,40 +254,3 @@ def superseded(files: Sequence[StagedFile]) -> list[StagedFile]:
         if above and not unknown(file.footer.ledger, above):
             left.append(file)
     return left
-
-
-def merged_blocks(
-    files: Sequence[StagedFile], keys: SensorHourKeys, wanted: "Keys | None", max_rows: int
-) -> Iterator[Readings]:
-    """The union of the files' waiting rows (of the wanted sensor-hours, or all), as blocks in canonical order.
-
-    A block holds whole sensor-hours and, unless one alone is larger, at most about `max_rows` rows.
-    """
-    entries = [_chosen(file, wanted) for file in files]
-    chosen = np.concatenate(
-        [np.empty(0, np.int64), *(f.keys[e] for f, e in zip(files, entries, strict=True))]
-    )
-    counts = np.concatenate(
-        [np.empty(0, np.int64), *(f.counts[e] for f, e in zip(files, entries, strict=True))]
-    )
-    if not len(chosen):
-        return
-    order = np.unique(keys.canonical(chosen), return_inverse=True)[1]
-    rows = np.zeros(int(order.max()) + 1, np.int64)
-    np.add.at(rows, order, counts)
-    block_of_key = (np.cumsum(rows) - 1) // max_rows
-    block_of_entry = np.split(block_of_key[order], np.cumsum([len(e) for e in entries])[:-1])
-    for block in np.unique(block_of_key):
-        parts = [
-            file.read(mine)
-            for file, places, blocks in zip(files, entries, block_of_entry, strict=True)
-            if len(mine := places[blocks == block])
-        ]
-        yield union(parts)
-
-
-def _chosen(file: StagedFile, wanted: "Keys | None") -> NDArray[np.int64]:
-    mask = file.waiting > 0
-    if wanted is not None:
-        mask &= np.isin(file.keys, wanted)
-    return np.flatnonzero(mask)

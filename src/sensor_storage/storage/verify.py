@@ -30,7 +30,7 @@ from sensor_storage.storage.hour_files import HourFile
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ledger import LedgerEntry
 from sensor_storage.storage.readings import Readings, conflicts, union
-from sensor_storage.storage.staging import merged_blocks
+from sensor_storage.storage.staged_merge import merged_blocks
 from sensor_storage.storage.tally import Difference, Tally
 from sensor_storage.storage.trace import Trace
 from sensor_storage.storage.tree_walk import foreign_files, hour_files
