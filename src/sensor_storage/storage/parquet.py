@@ -7,6 +7,7 @@ miss flips in the footer, some of which abort the process that reads them; so th
 
 import mmap
 import os
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import sha256
@@ -40,6 +41,7 @@ _HELD_BYTES = 1 << 22
 """A file up to this size is read at once; a larger one piece by piece."""
 
 _CHUNK_BYTES = 1 << 20
+_INDEX_ROWS = 1 << 18
 
 _FIELDS: list[Any] = [
     pa.field("asset_id", pa.string()),
@@ -264,15 +266,12 @@ class CheckedFile:
         except msgspec.DecodeError as error:
             raise Damaged(f"{self.path}: footer not understood: {error}") from error
 
-    def series_and_timestamp(self) -> tuple[SeriesColumn, NDArray[np.int64]]:
-        """Two columns only: whose each row is, and when."""
+    def series_and_timestamps(self) -> Iterator[tuple[SeriesColumn, NDArray[np.int64]]]:
+        """Two columns only, a bounded block after the other: whose each row is, and when."""
         names = ["asset_id", "sensor_name", "timestamp"]
-        columns = self.parquet.read(names, use_threads=False).unify_dictionaries()
-        if not columns.num_rows:
-            return SeriesColumn.encode(()), np.empty(0, np.int64)
-        columns = columns.combine_chunks()
-        series = SeriesColumn(_coded(columns["asset_id"]), _coded(columns["sensor_name"]))
-        return series, _chunk(columns["timestamp"]).view(pa.int64()).to_numpy()
+        for batch in self.parquet.iter_batches(_INDEX_ROWS, columns=names, use_threads=False):
+            series = SeriesColumn(_coded(batch["asset_id"]), _coded(batch["sensor_name"]))
+            yield series, batch["timestamp"].view(pa.int64()).to_numpy()
 
     def groups(self) -> list[RowGroup]:
         """The row groups, by their statistics."""
@@ -414,6 +413,8 @@ def _per_source(source: Coded[Source], values: list[int]) -> NDArray[np.int32]:
 
 
 def _chunk(column: Any) -> Any:  # noqa: ANN401 - arrays of any type
+    if not isinstance(column, pa.ChunkedArray):
+        return column
     return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
 
 

@@ -200,16 +200,21 @@ class Staging:
             self.damaged[path] = str(error)
 
     def _indexed(self, name: StagedName, file: CheckedFile) -> StagedFile:
-        series, timestamp = file.series_and_timestamp()
-        row_keys = self.keys.keys(series, timestamp // MICROSECONDS_PER_HOUR)
-        starts = run_starts(row_keys)
-        counts = np.diff(np.append(starts, len(row_keys)))
+        keys, starts, rows = np.empty(0, np.int64), np.empty(0, np.int64), 0
+        for series, timestamp in file.series_and_timestamps():
+            row_keys = self.keys.keys(series, timestamp // MICROSECONDS_PER_HOUR)
+            begins = run_starts(row_keys)
+            if len(keys) and keys[-1] == row_keys[0]:
+                begins = begins[1:]
+            keys, starts = np.append(keys, row_keys[begins]), np.append(starts, begins + rows)
+            rows += len(row_keys)
+        counts = np.diff(starts, append=rows)
         return StagedFile(
             name=name,
             path=file.path,
             footer=file.footer(),
             size_bytes=file.size_bytes,
-            keys=row_keys[starts],
+            keys=keys,
             starts=starts,
             counts=counts,
             waiting=counts.copy(),
