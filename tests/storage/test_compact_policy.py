@@ -9,6 +9,7 @@ from sensor_storage.storage.compact import FAN_IN, Compactor
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.parquet import CheckedFile
+from sensor_storage.storage.staging import Staging
 from sensor_storage.storage.verify import verify
 from support.forgetful import ForgetfulSteps, PowerCut
 from support.trees import HOUR, NOW, compactor, hour_rows, readings_of, stage, stored_rows
@@ -142,3 +143,34 @@ def test_what_a_killed_process_began_survives_a_later_power_cut_once_the_next_ha
             assert verify(layout, full=True, mark=False).findings == []
             return
     pytest.fail("the run takes more steps than were tried")
+
+
+@pytest.mark.parametrize("flush", [True, False])
+def test_a_backlog_too_large_for_the_index_is_worked_off_oldest_first(layout: Layout, flush: bool) -> None:
+    for number in range(3 * FAN_IN):
+        _stage(layout, number, first=number * 5, rows=5)
+    running = compactor(layout)
+    running.staging = Staging(layout, max_entries=4)
+    running.run_once(NOW, NOW, flush=flush)
+    assert len(running.staging.live) <= 4
+    for _ in range(3 * FAN_IN):
+        running.run_once(NOW, NOW, flush=flush)
+    assert running.staging.complete
+    assert len(stored_rows(layout)) == 3 * FAN_IN * 5
+    assert layout.staged_files() == [] or not flush
+    assert verify(layout, full=True, mark=False).findings == []
+
+
+def test_inputs_left_beside_their_run_go_even_when_the_index_takes_them_in_later(layout: Layout) -> None:
+    for number in range(FAN_IN):
+        _stage(layout, number, first=number * 5, rows=5)
+    before = {path: path.read_bytes() for _, path in layout.staged_files()}
+    compactor(layout).run_once(NOW, NOW)
+    for path, data in before.items():
+        path.write_bytes(data)  # as after a death before the inputs were removed
+    running = compactor(layout)
+    running.staging = Staging(layout, max_entries=2)
+    assert running.run_once(NOW, NOW, flush=True).retired == 1  # the run; its inputs were not merged again
+    assert layout.staged_files() == []
+    assert len(hour_rows(layout)) == FAN_IN * 5
+    assert verify(layout, full=True, mark=False).findings == []

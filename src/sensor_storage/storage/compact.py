@@ -122,17 +122,23 @@ def plan_hours(
     return waited & (closed | grown)
 
 
-def plan_runs(files: Sequence[tuple[StagedName, int]]) -> list[list[StagedName]]:
-    """Which staged files (oldest first, with their rows) to merge: each group of `FAN_IN` of one level."""
+def plan_runs(files: Sequence[tuple[StagedName, int]], *, pressed: bool = False) -> list[list[StagedName]]:
+    """Which staged files (oldest first, with their rows) to merge: each group of `FAN_IN` of one level.
+
+    If there is none and more files wait for room in the index, what there is of the lowest level.
+    """
     levels: dict[int, list[StagedName]] = {}
     for name, rows in files:
         if rows < MAX_RUN_ROWS:
             levels.setdefault(name.level, []).append(name)
-    return [
+    groups = [
         names[start : start + FAN_IN]
         for _, names in sorted(levels.items())
         for start in range(0, len(names) - FAN_IN + 1, FAN_IN)
     ]
+    if pressed and not groups:
+        return [names for _, names in sorted(levels.items()) if len(names) > 1][:1]
+    return groups
 
 
 class Compactor:
@@ -146,6 +152,8 @@ class Compactor:
         self._name = name
         self._runs = 0
         self._started = False
+        self._removed = 0
+        self._stuck = False
         self._settled = False
         self._planned_at = float("-inf")
         self._held: dict[int, int] = {}
@@ -158,11 +166,14 @@ class Compactor:
         """
         report = CompactReport()
         while True:
+            removed = self._removed
             try:
-                self._round(now, watermark, report, flush=flush)
+                self._round(now, watermark, report, flush=flush or self._stuck)
             except StagedDamaged as error:
                 self.staging.exclude(error)  # and once more without that file
-            else:
+                continue
+            self._stuck = not self.staging.complete and self._removed == removed
+            if self.staging.complete or not flush or self._stuck:
                 return report
 
     def _round(self, now: float, watermark: float, report: CompactReport, *, flush: bool) -> None:
@@ -177,13 +188,15 @@ class Compactor:
     def _live_files(self) -> list[StagedFile]:
         if not self._started:
             self._disk.settle()
-        files = self.staging.refresh()
-        if not self._started:
+            self._disk.remove(superseded(self.staging.footers()))
             self._started = True
-            left = superseded(files)
-            self._disk.remove(file.path for file in left)
-            self.staging.forget(left)
-        return self.staging.live
+        return self.staging.refresh()
+
+    def _drop(self, files: Sequence[StagedFile]) -> None:
+        """Remove staged files whose rows and ledger entries are durable elsewhere."""
+        self._disk.remove(file.path for file in files)
+        self.staging.forget(files)
+        self._removed += len(files)
 
     def _due(self, files: Sequence[StagedFile], now: float, watermark: float, *, flush: bool) -> Keys:
         soon = now - self._planned_at < min(_PLAN_SECONDS, self._policy.flush_interval_seconds / 4)
@@ -293,18 +306,17 @@ class Compactor:
         except Damaged as error:
             report.blocked[self._layout.ledger_file(now)] = str(error)
             return
-        self._disk.remove(file.path for file in files)
-        self.staging.forget(files)
+        self._drop(files)
         report.retired += len(files)
 
     def _merge_runs(self, files: Sequence[StagedFile], report: CompactReport) -> None:
         by_name = {file.name: file for file in files}
-        for group in plan_runs([(file.name, int(file.waiting.sum())) for file in files]):
+        sizes = [(file.name, int(file.waiting.sum())) for file in files]
+        for group in plan_runs(sizes, pressed=not self.staging.complete):
             inputs = [by_name[name] for name in group]
             run = self._write_run(inputs)
             self._disk.publish([run])  # commit point
-            self._disk.remove(file.path for file in inputs)
-            self.staging.forget(inputs)
+            self._drop(inputs)
             report.runs += 1
             report.written_bytes += run.target.stat().st_size
 

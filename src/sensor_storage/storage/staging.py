@@ -4,8 +4,11 @@ Every staged file is in canonical order, so the rows of one sensor-hour stand to
 which sensor-hours it holds, where, and how many of their rows still wait for their hour file.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +18,13 @@ from sensor_storage.errors import Damaged
 from sensor_storage.model import MICROSECONDS_PER_HOUR, SensorHour, Series
 from sensor_storage.storage.coded import Coded
 from sensor_storage.storage.layout import Layout, StagedName
-from sensor_storage.storage.ledger import unknown
+from sensor_storage.storage.ledger import LedgerEntry, unknown
 from sensor_storage.storage.parquet import CheckedFile, Footer, refuse_newer
 from sensor_storage.storage.readings import Readings
 from sensor_storage.storage.series_column import SeriesColumn, factorize, run_starts
+
+MAX_INDEX_ENTRIES = 4_000_000
+"""Younger files wait until merging has made room in the index: an entry takes 32 bytes."""
 
 _HOUR_BITS = 32
 _HOUR_MASK = (1 << _HOUR_BITS) - 1
@@ -158,21 +164,41 @@ class StagedFile:
 class Staging:
     """The live staged files, kept in step with the directory."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, max_entries: int = MAX_INDEX_ENTRIES) -> None:
         self._layout = layout
+        self._max_entries = max_entries
         self._files: dict[StagedName, StagedFile] = {}
         self.keys = SensorHourKeys()
         self.damaged: dict[Path, str] = {}
+        self.complete = False
+        """Is every file that was there at the last look among the live ones?"""
 
     def refresh(self) -> list[StagedFile]:
-        """The live files, oldest first; a damaged one is left where it is and listed in `damaged`."""
+        """The live files, oldest first, as many as the index has room for, and two at least.
+
+        A damaged one is left where it is and listed in `damaged`.
+        """
         present = dict(self._layout.staged_files())
         self._files = {name: file for name, file in self._files.items() if name in present}
         self.damaged = {path: why for path, why in self.damaged.items() if path in present.values()}
+        self.complete = True
+        held = sum(len(file.keys) for file in self._files.values())
+        created = 0
         for name, path in present.items():
-            if name not in self._files and path not in self.damaged:
-                self._load(name, path)
+            if name in self._files or path in self.damaged:
+                continue
+            if held >= self._max_entries and len(self._files) > 1 and name.created != created:
+                self.complete = False
+                break
+            created = name.created  # a run and its oldest input are looked at together
+            held += self._load(name, path)
         return self.live
+
+    def footers(self) -> Iterator[tuple[StagedName, Path, Footer]]:
+        """What every sound file in the directory says of itself, whether or not the index has room for it."""
+        for name, path in self._layout.staged_files():
+            with suppress(FileNotFoundError, Damaged):
+                yield name, path, CheckedFile(path).footer()
 
     @property
     def live(self) -> list[StagedFile]:
@@ -189,15 +215,18 @@ class Staging:
         self._files.pop(error.name, None)
         self.damaged[error.path] = str(error)
 
-    def _load(self, name: StagedName, path: Path) -> None:
+    def _load(self, name: StagedName, path: Path) -> int:
+        """Take the file in; how many entries its index has."""
         try:
             file = CheckedFile(path)
             refuse_newer(file.footer(), path)
             self._files[name] = self._indexed(name, file)
         except FileNotFoundError:
-            return
+            return 0
         except Damaged as error:
             self.damaged[path] = str(error)
+            return 0
+        return len(self._files[name].keys)
 
     def _indexed(self, name: StagedName, file: CheckedFile) -> StagedFile:
         keys, starts, rows = np.empty(0, np.int64), np.empty(0, np.int64), 0
@@ -247,15 +276,17 @@ class Waiting:
         return cls(unique, total, since)
 
 
-def superseded(files: Sequence[StagedFile]) -> list[StagedFile]:
+def superseded(files: Iterable[tuple[StagedName, Path, Footer]]) -> list[Path]:
     """The files whose every ledger entry a run of a higher level answers for: its inputs, and their inputs.
 
     A run is durable before its inputs go, and answers for an address only with all of its rows. Left where it
     is, an input would bring its entries into the ledger a second time, joined along other borders.
     """
-    left: list[StagedFile] = []
-    for file in files:
-        above = [entry for run in files if run.name.level > file.name.level for entry in run.footer.ledger]
-        if above and not unknown(file.footer.ledger, above):
-            left.append(file)
+    left: list[Path] = []
+    above: list[LedgerEntry] = []
+    by_level = sorted(((name.level, path, footer.ledger) for name, path, footer in files), reverse=True)
+    for _, group in groupby(by_level, key=itemgetter(0)):
+        level = list(group)
+        left += [path for _, path, ledger in level if above and not unknown(ledger, above)]
+        above += [entry for _, _, ledger in level for entry in ledger]
     return left
