@@ -2,7 +2,8 @@
 
 `make bench`, or `python benchmarks/service.py --readings 3600000 narrow troubled wide`. The broker's CPU is given
 beside the service's own. Each scenario fills a topic first and then lets a fresh service catch up, once to
-segments only (ingest alone) and once to complete hour files (with maintain, then a flush).
+segments only (ingest alone) and once to complete hour files (with maintain, then a flush). `backlog --readings
+20000000` is a cold start on 20 million messages of 50,000 sensors.
 """
 
 import argparse
@@ -44,6 +45,7 @@ class Scenario:
     text_share: float = 0.0
     sensors: int = 10
     interval_seconds: int = 1
+    series: int = 1000
 
 
 SCENARIOS = {
@@ -51,6 +53,7 @@ SCENARIOS = {
     "troubled": Scenario("narrow", malformed=0.01, text_share=0.05),
     "wide": Scenario("wide", sensors=8),
     "batch": Scenario("batch"),
+    "backlog": Scenario("narrow", malformed=0.001, text_share=0.02, interval_seconds=9, series=50_000),
     "hours": Scenario("narrow", interval_seconds=100),
 }
 
@@ -188,7 +191,9 @@ def _wait(reached: object) -> None:
 def fill(broker: EmbeddedBroker, name: str, readings: int) -> tuple[Report, str]:
     """Publish about so many readings of the scenario; what the broker has of them, and the topics' prefix."""
     scenario, prefix = SCENARIOS[name], f"sensor-data-{name}-"
-    plant = Plant(1000 // scenario.sensors, scenario.sensors, seed=1, text_share=scenario.text_share)
+    plant = Plant(
+        scenario.series // scenario.sensors, scenario.sensors, seed=1, text_share=scenario.text_share
+    )
     messages = plant_messages(
         plant,
         START_US,

@@ -9,6 +9,7 @@ from threading import Event
 from sensor_storage.api.server import serve
 from sensor_storage.clock import Clock, SystemClock
 from sensor_storage.config import Settings
+from sensor_storage.config.memory import plan_memory
 from sensor_storage.kafka.backpressure import Limits
 from sensor_storage.kafka.consumer import GroupConsumer
 from sensor_storage.kafka.decoder import Decoder, DecodeSettings
@@ -38,10 +39,12 @@ def build_ingest(settings: Settings, worker: str) -> IngestLoop:
     disk = Disk(layout.root)
     client = {**settings.kafka.client_properties(), "client.id": f"sensor-storage-{worker}"}
     topics = TopicDirectory(client)
+    memory = plan_memory(settings.service.memory_limit)
     membership = {
         **client,
         "group.id": settings.kafka.consumer_group,
         "group.instance.id": f"{instance_id(settings, layout)}-{worker}",
+        "queued.max.messages.kbytes": memory.fetch_queue_kilobytes,
     }
     reset = settings.kafka.auto_offset_reset
     return IngestLoop(
@@ -64,6 +67,7 @@ def build_ingest(settings: Settings, worker: str) -> IngestLoop:
             coverage=Coverage(read_all_ledgers(layout)),
             policy=IngestPolicy(
                 max_rows=settings.ingest.max_rows_per_file,
+                max_bytes=memory.segment_bytes,
                 segment_interval_seconds=settings.ingest.segment_interval.total_seconds(),
                 commit_interval_seconds=settings.ingest.commit_interval.total_seconds(),
                 compression=settings.storage.parquet_compression,
@@ -88,6 +92,7 @@ def build_decoder(settings: Settings) -> Decoder:
 
 def build_compactor(settings: Settings, layout: Layout, catalog: Catalog) -> Compactor:
     """Segments → runs → hour files."""
+    memory = plan_memory(settings.service.memory_limit)
     return Compactor(
         layout,
         Disk(layout.root),
@@ -96,6 +101,8 @@ def build_compactor(settings: Settings, layout: Layout, catalog: Catalog) -> Com
             flush_interval_seconds=settings.compact.buffer_flush_interval.total_seconds(),
             open_hour_rewrite_factor=settings.compact.open_hour_rewrite_factor,
             compression=settings.storage.parquet_compression,
+            block_rows=memory.merge_rows,
+            index_entries=memory.index_entries,
         ),
         name=f"m{uuid.uuid4().hex[:12]}",
     )

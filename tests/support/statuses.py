@@ -52,7 +52,6 @@ def maintain_status(**changes: Any) -> MaintainStatus:  # noqa: ANN401 - any fie
         staged_files=2,
         staged_bytes=2_000,
         waiting_readings=400,
-        open_sensor_hours=10,
         hour_files=7,
         hour_file_bytes=7_000,
         rounds=60,

@@ -175,6 +175,12 @@ Size = Annotated[
     Ge(1_000_000),
     Rule("a size, at least 1MB: bytes, or as in 512MB, 20GiB"),
 ]
+Memory = Annotated[
+    ByteSize,
+    BeforeValidator(_size),
+    Ge(256_000_000),
+    Rule("a size, at least 256MB: bytes, or as in 512MB, 2GiB"),
+]
 Share = Annotated[
     float, BeforeValidator(_share), Gt(0), Le(1), Rule("a share above 0 and up to 1, as in 0.95 or 95%")
 ]

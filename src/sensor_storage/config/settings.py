@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ByteSize, ConfigDict, Field
 
 from sensor_storage.config import kinds
+from sensor_storage.config.memory import DEFAULT_LIMIT_BYTES
 from sensor_storage.config.properties import Properties
 
 
@@ -176,11 +177,6 @@ class IngestSettings(Branch):
         timedelta(seconds=5),
         "How often Kafka is told what is durable. A longer time only means more to skip after a crash.",
     )
-    memory_limit: kinds.Size = _setting(
-        "MEMORY_LIMIT",
-        ByteSize(512_000_000),
-        "Memory the service may use: the rows and queues it holds are derived from it.",
-    )
 
 
 class CompactSettings(Branch):
@@ -213,6 +209,11 @@ class ServiceSettings(Branch):
         example="0.0.0.0",  # noqa: S104
     )
     port: kinds.Port = _setting("SERVICE_PORT", 8080, "Port to listen on.")
+    memory_limit: kinds.Memory = _setting(
+        "MEMORY_LIMIT",
+        ByteSize(DEFAULT_LIMIT_BYTES),
+        "Memory each process of the service may use: the rows and queues it holds are derived from it.",
+    )
 
 
 class LogSettings(Branch):

@@ -250,7 +250,6 @@ _SAFE: dict[str, Any] = {
     "heartbeat.interval.ms": 1_000,
     "max.poll.interval.ms": 300_000,
     "topic.metadata.refresh.interval.ms": 15_000,
-    "queued.max.messages.kbytes": 32_768,
     "queued.min.messages": 100_000,
     "fetch.queue.backoff.ms": 10,  # the default, a second, caps a catch-up at a fifth of its speed
     "fetch.message.max.bytes": 262_144,  # a share of the queue for each partition; a larger message still comes

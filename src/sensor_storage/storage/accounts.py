@@ -62,7 +62,6 @@ class Account:
     staged_files: int
     staged_bytes: int
     waiting_readings: int
-    open_sensor_hours: int
     hour_files: int
     hour_file_bytes: int
 
@@ -91,7 +90,6 @@ class Accounts:
             staged_files=len(staged),
             staged_bytes=sum(file.size_bytes for file in staged),
             waiting_readings=waiting,
-            open_sensor_hours=max((len(file.keys) for file in staged), default=0),
             hour_files=files,
             hour_file_bytes=size,
         )

@@ -29,6 +29,7 @@ from sensor_storage.storage.readings import Readings
 from sensor_storage.storage.series_column import SeriesColumn
 from sensor_storage.storage.staged_merge import Block, StagedMerge
 from sensor_storage.storage.staging import (
+    MAX_INDEX_ENTRIES,
     Keys,
     StagedDamaged,
     StagedFile,
@@ -59,6 +60,7 @@ class WritePolicy:
     open_hour_rewrite_factor: float = 4
     compression: str = "zstd"
     block_rows: int = BLOCK_ROWS
+    index_entries: int = MAX_INDEX_ENTRIES
 
 
 @dataclass(slots=True)
@@ -157,7 +159,7 @@ class Compactor:
         self._settled = False
         self._planned_at = float("-inf")
         self._held: dict[int, int] = {}
-        self.staging = Staging(layout)
+        self.staging = Staging(layout, policy.index_entries)
 
     def run_once(self, now: float, watermark: float, *, flush: bool = False) -> CompactReport:
         """Write what is due at `now` (everything with `flush`), retire what is drained, merge what is many.

@@ -73,7 +73,6 @@ class MaintainStatus(msgspec.Struct, frozen=True, kw_only=True):
     staged_files: int
     staged_bytes: int
     waiting_readings: int
-    open_sensor_hours: int
     hour_files: int
     hour_file_bytes: int
     rounds: int
