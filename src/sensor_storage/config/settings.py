@@ -135,6 +135,11 @@ class DecodeSettings(Branch):
         "A message whose time is further ahead of Kafka's timestamp is a dead letter.",
     )
     time_zone: kinds.Zone = _setting("TIME_ZONE", UTC, "The zone of times that come without an offset.")
+    quality_numbering: Annotated[Literal["opc-ua", "opc-da", "sparkplug"], kinds.Lower] = _setting(
+        "QUALITY_NUMBERING",
+        "opc-ua",
+        "Whose numbers qualities are: 0 is good in OPC UA's, bad in OPC DA's and Sparkplug's, where 192 is good.",
+    )
 
 
 class StorageSettings(Branch):
