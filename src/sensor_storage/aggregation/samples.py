@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Self, TypeAlias
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from sensor_storage.storage.coded import Coded
+from sensor_storage.storage.quality import Numbering, Quality, judge_quality
 from sensor_storage.storage.readings import Readings
 
 Judge: TypeAlias = Callable[[str | None], bool]
@@ -36,18 +38,13 @@ class Samples:
     @classmethod
     def of(cls, readings: Readings, judge: Judge) -> Self:
         """One part: readings of one sensor in canonical order."""
-        text: Coded[str] | None = None
-        if readings.text is not None:
-            coded = readings.text.dictionary_encode()
-            codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
-            text = Coded(codes, tuple(map(str, coded.dictionary.to_pylist())))
         return cls(
             part=np.zeros(len(readings), np.int64),
             timestamp=readings.timestamp,
             value=finite(readings.value),
             good=judged(readings.quality, judge),
             unit=readings.unit,
-            text=text,
+            text=coded_text(readings.text),
         )
 
     @classmethod
@@ -66,6 +63,21 @@ class Samples:
             unit=Coded.concat([block.unit for block in blocks]),
             text=text,
         )
+
+
+def judge_by(numbering: Numbering, *, uncertain_is_good: bool) -> Judge:
+    """Good is what is judged good, and what is uncertain unless that is not to count."""
+    wanted = {Quality.GOOD, Quality.UNCERTAIN} if uncertain_is_good else {Quality.GOOD}
+    return lambda stored: judge_quality(stored, numbering) in wanted
+
+
+def coded_text(text: "pa.StringArray | None") -> Coded[str] | None:
+    """The texts as codes; None where there is none."""
+    if text is None or text.null_count == len(text):
+        return None
+    coded = text.dictionary_encode()
+    codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+    return Coded(codes, tuple(map(str, coded.dictionary.to_pylist())))
 
 
 def finite(value: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -66,6 +66,13 @@ class Statistics:
         """The exact sum, rounded, by the count; NaN where the count is 0."""
         return self.total / np.maximum(self.count, 1)
 
+    def take(self, rows: Ints) -> "Statistics":
+        """The rows named by position, in that order."""
+        place = {row: new for new, row in enumerate(rows.tolist())} if self.tails else {}
+        tails = {place[row]: tail for row, tail in self.tails.items() if row in place}
+        columns = {name: getattr(self, name)[rows] for name in COLUMNS}
+        return Statistics(**columns, tails=tails)
+
     def slice(self, start: int, stop: int) -> "Statistics":
         """The rows from `start` up to `stop`."""
         tails = {row - start: tail for row, tail in self.tails.items() if start <= row < stop}

@@ -6,7 +6,7 @@ so after a crash it lags behind by files whose sources are still staged, and the
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,11 +16,12 @@ import msgspec
 
 from sensor_storage.errors import DiskFull
 from sensor_storage.model import SensorHour, Series
+from sensor_storage.storage.aggregate_catalog import AGGREGATE_TABLES, AggregateCatalog
 from sensor_storage.storage.hour_files import HourFile
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.parquet import Totals
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _MAX_TRANSACTION_ROWS = 1000
 _TABLES = """
 CREATE TABLE IF NOT EXISTS hour_file (
@@ -89,9 +90,13 @@ class Catalog:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             with _room_for(layout.catalog):
-                self._db.executescript(_TABLES)
+                self._db.executescript(_TABLES + AGGREGATE_TABLES)
                 self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._db.execute("PRAGMA busy_timeout = 5000")
+        self.aggregates = AggregateCatalog(self._db, self._room)
+
+    def _room(self) -> AbstractContextManager[None]:
+        return _room_for(self._layout.catalog)
 
     def record(self, files: Iterable[HourFile]) -> None:
         """Remember the files as they are on disk now; durable when this returns."""

@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 
-from sensor_storage.model import SensorHour
+from sensor_storage.model import SensorHour, Series
 
 MAX_SEGMENT_BYTES = 200
 _DIGEST_CHARACTERS = 32
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+_AGGREGATE_FOLDERS = {"minute": "%Y/%m/%d/%H", "hour": "%Y/%m/%d", "day": "%Y/%m"}
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\Z")
 _STAGED = re.compile(r"(?P<created>\d{13})-(?P<worker>[a-z0-9]+)-(?P<number>\d+)\.(?P<level>\d+)\.parquet\Z")
 
@@ -84,6 +85,11 @@ class Layout:
         """The one file of a sensor-hour."""
         asset, sensor = encode_name(key.series.asset), encode_name(key.series.sensor)
         return self.raw / asset / f"{key.start:%Y/%m/%d/%H}" / f"{sensor}.parquet"
+
+    def aggregate_file(self, series: Series, level: str, start: datetime) -> Path:
+        """The file of a level's windows in the hour (minutes), day (hours) or month (days) from `start`."""
+        asset, sensor = encode_name(series.asset), encode_name(series.sensor)
+        return self.aggregated / asset / f"{start:{_AGGREGATE_FOLDERS[level]}}" / f"{sensor}_{level}.parquet"
 
     def staged(self, name: StagedName) -> Path:
         """A segment's or run's file."""

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import IO, Any, Final, Literal, TypeAlias, TypeVar
 
@@ -131,6 +131,11 @@ def encode_table(
     with table_writer(sink, table.schema, compression=codecs) as writer:
         writer.write_table(table, row_group_size=row_group_rows)
         add_footer(writer, footer)
+    return sealed(sink)
+
+
+def sealed(sink: pa.BufferOutputStream) -> memoryview:
+    """The bytes written to the sink, the digest computed and set."""
     data = memoryview(bytearray(sink.getvalue()))
     place = _digest_place(data)
     data[place : place + 64] = sha256(data).hexdigest().encode()
@@ -167,6 +172,11 @@ def add_footer(writer: pq.ParquetWriter, footer: msgspec.Struct) -> None:
     writer.add_key_value_metadata(
         {_FOOTER_KEY: msgspec.json.encode(footer).decode(), _DIGEST_KEY: _UNSET_DIGEST}
     )
+
+
+def content_digest(totals: tuple[Totals, ...]) -> str:
+    """The digest of a set of readings by its totals: equal for equal sets, however their files are written."""
+    return blake2b(msgspec.json.encode(totals), digest_size=16).hexdigest()
 
 
 def digest_of(data: "bytes | memoryview | mmap.mmap") -> str:
@@ -270,7 +280,7 @@ class CheckedFile:
         """Two columns only, a bounded block after the other: whose each row is, and when."""
         names = ["asset_id", "sensor_name", "timestamp"]
         for batch in self.parquet.iter_batches(_INDEX_ROWS, columns=names, use_threads=False):
-            series = SeriesColumn(_coded(batch["asset_id"]), _coded(batch["sensor_name"]))
+            series = SeriesColumn(coded_column(batch["asset_id"]), coded_column(batch["sensor_name"]))
             yield series, batch["timestamp"].view(pa.int64()).to_numpy()
 
     def groups(self) -> list[RowGroup]:
@@ -358,15 +368,15 @@ def from_arrow(table: pa.Table) -> Readings:
     value = _numpy(table["value"], np.float64)
     text = _chunk(table["text"])
     return Readings(
-        series=SeriesColumn(_coded(table["asset_id"]), _coded(table["sensor_name"])),
+        series=SeriesColumn(coded_column(table["asset_id"]), coded_column(table["sensor_name"])),
         timestamp=_chunk(table["timestamp"]).view(pa.int64()).to_numpy(),
         value=np.where(np.isnan(value), np.nan, value) if table["value"].null_count else value,
         text=None if text.null_count == len(text) else text,
-        unit=_coded(table["unit"]),
-        quality=_coded(table["quality"]),
+        unit=coded_column(table["unit"]),
+        quality=coded_column(table["quality"]),
         source=_zipped_source(
-            _coded(table["kafka_topic"]),
-            _coded(table["kafka_topic_id"]),
+            coded_column(table["kafka_topic"]),
+            coded_column(table["kafka_topic_id"]),
             _numpy(table["kafka_partition"], np.int32),
             _numpy(table["kafka_leader_epoch"], np.int32),
         ),
@@ -423,7 +433,8 @@ def _numpy(column: Any, kind: type[S]) -> NDArray[S]:  # noqa: ANN401 - a chunke
     return array.astype(kind, copy=False)
 
 
-def _coded(column: Any) -> Coded[str]:  # noqa: ANN401 - a chunked array
+def coded_column(column: Any) -> Coded[str]:  # noqa: ANN401 - a chunked array
+    """Names as codes, from a column of names plain or as dictionaries."""
     array = _chunk(column)
     if not isinstance(array, pa.DictionaryArray):
         array = array.dictionary_encode()

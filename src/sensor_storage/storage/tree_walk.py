@@ -9,6 +9,9 @@ from sensor_storage.storage.durable import ASIDE
 from sensor_storage.storage.layout import Layout, StagedName
 
 _HOUR_FILE = re.compile(r"[^/]+/\d{4}/\d\d/\d\d/\d\d/[^/]+\.parquet\Z")
+_AGGREGATE_FILE = re.compile(
+    r"[^/]+/\d{4}/\d\d/((\d\d/\d\d/[^/]+_minute)|(\d\d/[^/]+_hour)|([^/]+_day))\.parquet\Z"
+)
 _LEDGER_FILE = re.compile(r"\d{4}/\d\d/\d\d\.parquet\Z")
 _DAY = re.compile(r"\d{4}/\d\d/\d\d/")
 _NOT_OURS_TO_JUDGE = {"lost+found", ASIDE}
@@ -19,9 +22,15 @@ def hour_files(layout: Layout) -> Iterator[Path]:
     return (path for path, inner in _walk(layout.raw) if _HOUR_FILE.match(inner))
 
 
+def aggregate_files(layout: Layout) -> Iterator[Path]:
+    """Every file that stands where an aggregate stands, in order of path."""
+    return (path for path, inner in _walk(layout.aggregated) if _AGGREGATE_FILE.match(inner))
+
+
 def foreign_files(layout: Layout) -> Iterator[Path]:
     """Every file below our directories that is none of ours by its name."""
     yield from (path for path, inner in _walk(layout.raw) if not _HOUR_FILE.match(inner))
+    yield from (path for path, inner in _walk(layout.aggregated) if not _AGGREGATE_FILE.match(inner))
     yield from (path for path, inner in _walk(layout.staging) if StagedName.parse(inner) is None)
     yield from (path for path, inner in _walk(layout.ledger) if not _LEDGER_FILE.match(inner))
     for path, inner in _walk(layout.dead_letters):

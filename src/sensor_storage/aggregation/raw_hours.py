@@ -1,0 +1,124 @@
+"""Where raw readings come from: hour files, now from the local tree, later from the cold store too.
+
+`HourSource` is the seam. The stage asks it for a sensor-hour and makes the same aggregates from whatever place
+the readings were found in.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from sensor_storage.aggregation.join import join, mixed
+from sensor_storage.aggregation.samples import Judge, Samples, coded_text, finite, judged
+from sensor_storage.aggregation.statistics import Statistics
+from sensor_storage.aggregation.summarise import summarise
+from sensor_storage.aggregation.windows import WIDTH
+from sensor_storage.errors import Damaged
+from sensor_storage.model import SensorHour
+from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.parquet import CheckedFile, coded_column, content_digest
+
+BLOCK_ROWS = 400_000
+"""About so many rows are held at once, or one minute's if those are more."""
+
+_COLUMNS = ["timestamp", "value", "text", "unit", "quality"]
+
+
+class RawHour(Protocol):
+    """The readings of one sensor-hour."""
+
+    @property
+    def content(self) -> str:
+        """The digest of the set of readings."""
+        ...
+
+    def blocks(self) -> Iterator[Samples]:
+        """All readings in canonical order, whole minutes at a time."""
+        ...
+
+
+class HourSource(Protocol):
+    """Finds the readings of a sensor-hour."""
+
+    def open(self, key: SensorHour) -> RawHour:
+        """The sensor-hour. Raises FileNotFoundError where there is none, Damaged where it can't be read."""
+        ...
+
+
+class LocalHours:
+    """The hour files of the data directory."""
+
+    def __init__(self, layout: Layout, judge: Judge) -> None:
+        self._layout = layout
+        self._judge = judge
+
+    def open(self, key: SensorHour) -> "HourFileSamples":
+        """The sensor-hour's file."""
+        return HourFileSamples(self._layout.hour_file(key), key, self._judge)
+
+
+class HourFileSamples:
+    """One hour file, its digest checked."""
+
+    def __init__(self, path: Path, key: SensorHour, judge: Judge) -> None:
+        self._file = CheckedFile(path)
+        self._judge = judge
+        footer = self._file.footer()
+        if footer.sensor_hour != key:
+            raise Damaged(f"{path}: holds {footer.sensor_hour}, its name says {key}")
+        self.rows = footer.rows
+        self.content = content_digest(footer.totals)
+
+    def blocks(self) -> Iterator[Samples]:
+        """All readings, whole minutes at a time."""
+        parquet = self._file.parquet
+        if self.rows <= BLOCK_ROWS:
+            yield self._samples(parquet.read(_COLUMNS, use_threads=False))
+            return
+        held: list[Any] = []
+        for group in range(parquet.metadata.num_row_groups):
+            held.append(parquet.read_row_group(group, _COLUMNS, use_threads=False))
+            whole = pa.concat_tables(held)
+            minute = np.asarray(whole["timestamp"].cast(pa.int64())) // WIDTH["minute"]
+            cut = int(np.searchsorted(minute, minute[-1]))
+            if cut >= BLOCK_ROWS:
+                yield self._samples(whole.slice(0, cut))
+                held = [whole.slice(cut)]
+        yield self._samples(pa.concat_tables(held))
+
+    def _samples(self, table: pa.Table) -> Samples:
+        table = table.unify_dictionaries().combine_chunks()
+        time: Any = table["timestamp"].chunk(0)
+        text: Any = table["text"].chunk(0)
+        return Samples(
+            part=np.zeros(table.num_rows, np.int64),
+            timestamp=time.view(pa.int64()).to_numpy(),
+            value=finite(table["value"].to_numpy()),
+            good=judged(coded_column(table["quality"]), self._judge),
+            unit=coded_column(table["unit"]),
+            text=coded_text(text),
+        )
+
+
+def minutes_and_hour(raw: RawHour, *, limit: int) -> tuple[Statistics, Statistics]:
+    """The windows of a sensor-hour: its minutes, and the hour in one row."""
+    minutes = Statistics.concat([summarise(block, "minute", limit=limit) for block in raw.blocks()])
+    if not mixed(minutes, "hour").any():
+        return minutes, join(minutes, "hour", limit=limit)
+    return minutes, hour_in_unit(raw, newest_unit(minutes), limit=limit)
+
+
+def hour_in_unit(raw: RawHour, unit: str | None, *, limit: int) -> Statistics:
+    """The hour's row of one unit's readings."""
+    blocks = [summarise(block, "minute", limit=limit, unit=(unit,)) for block in raw.blocks()]
+    return join(Statistics.concat(blocks), "hour", limit=limit)
+
+
+def newest_unit(found: Statistics) -> str | None:
+    """The unit of the last good number in these windows."""
+    rows = np.flatnonzero(found.count > 0)
+    unit: str | None = found.unit[rows[-1]] if len(rows) else None
+    return unit

@@ -1,0 +1,186 @@
+"""The catalog's part about aggregates: what they were made from, and which windows are to be made again.
+
+A sensor-hour is **due** when its hour file holds other readings than its aggregates were made from. A trigger on
+the table of hour files sees to that, so no writer of hour files has to know. All of it is a cache: footers say
+the same.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from itertools import islice
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from sensor_storage.model import Series
+
+Span: TypeAlias = Literal["hour", "day"]
+"""An hour stands for its minutes and its own row; a day for its row."""
+
+_MAX_TRANSACTION_ROWS = 1000
+
+# Not INSERT OR IGNORE: in a trigger the firing statement's conflict rule would hold.
+AGGREGATE_TABLES = """
+CREATE TABLE IF NOT EXISTS aggregate (
+    asset TEXT NOT NULL,
+    sensor TEXT NOT NULL,
+    span TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    carry_in TEXT,
+    carry_out TEXT,
+    digest TEXT NOT NULL,
+    PRIMARY KEY (asset, sensor, span, number)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS aggregate_due (
+    asset TEXT NOT NULL,
+    sensor TEXT NOT NULL,
+    span TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    PRIMARY KEY (span, asset, sensor, number)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS aggregate_parameters (parameters TEXT NOT NULL);
+CREATE TRIGGER IF NOT EXISTS due_when_added AFTER INSERT ON hour_file BEGIN
+    INSERT INTO aggregate_due SELECT NEW.asset, NEW.sensor, 'hour', NEW.hour WHERE NOT EXISTS (
+        SELECT 1 FROM aggregate_due
+        WHERE span = 'hour' AND asset = NEW.asset AND sensor = NEW.sensor AND number = NEW.hour
+    );
+END;
+CREATE TRIGGER IF NOT EXISTS due_when_changed AFTER UPDATE OF totals ON hour_file
+WHEN NEW.totals IS NOT OLD.totals BEGIN
+    INSERT INTO aggregate_due SELECT NEW.asset, NEW.sensor, 'hour', NEW.hour WHERE NOT EXISTS (
+        SELECT 1 FROM aggregate_due
+        WHERE span = 'hour' AND asset = NEW.asset AND sensor = NEW.sensor AND number = NEW.hour
+    );
+END;
+"""
+
+
+class Spanned(NamedTuple):
+    """One hour or day of one sensor; `number` counts such spans since 1970-01-01."""
+
+    series: Series
+    span: Span
+    number: int
+
+
+class AggregateRecord(NamedTuple):
+    """What the aggregates of an hour or day were made from, and the digest of the file that holds them.
+
+    `source` is the content digest of the hour file, or for a day the digest of its file of hours; the carries are
+    JSON.
+    """
+
+    key: Spanned
+    source: str
+    carry_in: str | None
+    carry_out: str | None
+    digest: str
+
+
+class AggregateCatalog:
+    """Reads and writes the tables above, over the catalog's connection."""
+
+    def __init__(
+        self, database: sqlite3.Connection, room: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self._db = database
+        self._room = room
+
+    def due(
+        self, span: Span, *, before: int | None, limit: int, after: Spanned | None = None
+    ) -> list[Spanned]:
+        """The first due spans in order of asset, sensor and number, below `before` and behind `after`."""
+        place = (*after.series, after.number) if after else ("", "", -(1 << 62))
+        rows = self._db.execute(
+            "SELECT asset, sensor, number FROM aggregate_due WHERE span = ?1 AND number < ?2"
+            " AND (asset, sensor, number) > (?3, ?4, ?5) ORDER BY asset, sensor, number LIMIT ?6",
+            (span, 1 << 62 if before is None else before, *place, limit),
+        )
+        return [Spanned(Series(asset, sensor), span, number) for asset, sensor, number in rows]
+
+    def due_count(self, span: Span, *, before: int | None = None) -> int:
+        """How many spans are due below `before`."""
+        query = "SELECT COUNT(*) FROM aggregate_due WHERE span = ? AND number < ?"
+        count: int = self._db.execute(query, (span, 1 << 62 if before is None else before)).fetchone()[0]
+        return count
+
+    def due_of(self, series: Series, span: Span, first: int, last: int) -> list[int]:
+        """Which spans of a sensor between two numbers, both included, are due: their aggregates may be old."""
+        rows = self._db.execute(
+            "SELECT number FROM aggregate_due"
+            " WHERE span = ? AND asset = ? AND sensor = ? AND number BETWEEN ? AND ?",
+            (span, *series, first, last),
+        )
+        return [row[0] for row in rows]
+
+    def find(self, series: Series, span: Span, first: int, last: int) -> list[AggregateRecord]:
+        """The records of a sensor between two numbers, both included, in order."""
+        rows = self._db.execute(
+            "SELECT number, source, carry_in, carry_out, digest FROM aggregate"
+            " WHERE asset = ? AND sensor = ? AND span = ? AND number BETWEEN ? AND ? ORDER BY number",
+            (*series, span, first, last),
+        )
+        return [AggregateRecord(Spanned(series, span, number), *rest) for number, *rest in rows]
+
+    def last_carry_out(self, series: Series, first: int, last: int) -> str | None:
+        """The carry-out of the latest of these hours that has one."""
+        row = self._db.execute(
+            "SELECT carry_out FROM aggregate WHERE asset = ? AND sensor = ? AND span = 'hour'"
+            " AND number BETWEEN ? AND ? AND carry_out IS NOT NULL ORDER BY number DESC LIMIT 1",
+            (*series, first, last),
+        ).fetchone()
+        return row[0] if row else None
+
+    def hours_of(self, series: Series, first: int, last: int) -> list[int]:
+        """Which hours between two numbers, both included, have an hour file."""
+        rows = self._db.execute(
+            "SELECT hour FROM hour_file WHERE asset = ? AND sensor = ? AND hour BETWEEN ? AND ? ORDER BY hour",
+            (*series, first, last),
+        )
+        return [row[0] for row in rows]
+
+    def record(self, records: Iterable[AggregateRecord]) -> None:
+        """Remember what was made; it is due no longer. Durable when this returns."""
+        for part in _parts(records):
+            keys = [(item.key.span, *item.key.series, item.key.number) for item in part]
+            rows = [(*item.key.series, item.key.span, item.key.number, *item[1:]) for item in part]
+            with self._room(), self._db:
+                self._db.executemany("INSERT OR REPLACE INTO aggregate VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+                self._db.executemany(
+                    "DELETE FROM aggregate_due WHERE span = ? AND asset = ? AND sensor = ? AND number = ?",
+                    keys,
+                )
+
+    def mark_due(self, keys: Iterable[Spanned]) -> None:
+        """They are to be made again."""
+        for part in _parts(keys):
+            with self._room(), self._db:
+                self._db.executemany(
+                    "INSERT OR IGNORE INTO aggregate_due VALUES (?, ?, ?, ?)",
+                    [(*key.series, key.span, key.number) for key in part],
+                )
+
+    def use(self, parameters: str) -> bool:
+        """Make everything due when it was made with other parameters than these; whether that was so."""
+        if self._db.execute("SELECT parameters FROM aggregate_parameters").fetchone() == (parameters,):
+            return False
+        rows = self._db.execute("SELECT asset, sensor, hour FROM hour_file").fetchall()
+        self.mark_due(Spanned(Series(asset, sensor), "hour", hour) for asset, sensor, hour in rows)
+        with self._room(), self._db:
+            self._db.execute("DELETE FROM aggregate_parameters")
+            self._db.execute("INSERT INTO aggregate_parameters VALUES (?)", (parameters,))
+        return True
+
+    def forget_all(self) -> None:
+        """Nothing is known of any aggregate; with the next `use` everything is due."""
+        with self._room(), self._db:
+            self._db.executescript(
+                "DELETE FROM aggregate; DELETE FROM aggregate_due; DELETE FROM aggregate_parameters;"
+            )
+
+
+def _parts(items: Iterable[Any]) -> Iterable[list[Any]]:
+    """The items, as many at a time as a transaction may have."""
+    left = iter(items)
+    while part := list(islice(left, _MAX_TRANSACTION_ROWS)):
+        yield part
