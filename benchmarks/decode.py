@@ -8,13 +8,17 @@ import random
 import re
 import time
 from collections.abc import Callable
+from typing import TypeAlias
 
+import msgspec
 import numpy as np
 
 from sensor_storage.kafka.batch import MessageBatch
 from sensor_storage.kafka.decoder import Decoder, DecodeSettings
 from sensor_storage.model import Source
 from sensor_storage.storage.coded import Coded
+
+Form: TypeAlias = Callable[[random.Random, int], bytes]
 
 MESSAGES = 5000
 ROUNDS = 15
@@ -80,6 +84,52 @@ def array_of_ten(rng: random.Random, i: int) -> bytes:
     return b"[" + b",".join(narrow(rng, i * 10 + j) for j in range(10)) + b"]"
 
 
+def batch_of_ten(rng: random.Random, i: int) -> bytes:
+    """An asset with ten narrow readings that have their own times."""
+    entries = [json.loads(narrow(rng, i * 10 + j)) for j in range(10)]
+    for entry in entries:
+        del entry["asset_id"]
+    return json.dumps({"asset_id": f"press-{i % 20}", "readings": entries}, separators=(",", ":")).encode()
+
+
+def batch_of_wide(rng: random.Random, i: int) -> bytes:
+    """Ten readings of eight fields."""
+    entries = [json.loads(wide(rng, i * 10 + j)) for j in range(10)]
+    return json.dumps({"asset_id": f"press-{i % 20}", "readings": entries}, separators=(",", ":")).encode()
+
+
+def values_map(rng: random.Random, i: int) -> bytes:
+    fields = {f"channel_{j}": round(rng.gauss(0, 1), 4) for j in range(8)}
+    head = {"asset_id": f"press-{rng.randrange(20)}", "timestamp": iso(START_MS + i * 37)}
+    return json.dumps(head | {"values": fields}, separators=(",", ":")).encode()
+
+
+def values_with_units(rng: random.Random, i: int) -> bytes:
+    fields = {f"channel_{j}": {"value": round(rng.gauss(0, 1), 4), "unit": "mm/s"} for j in range(8)}
+    head = {"asset_id": f"press-{rng.randrange(20)}", "timestamp": iso(START_MS + i * 37)}
+    return json.dumps(head | {"values": fields}, separators=(",", ":")).encode()
+
+
+def waveform(rng: random.Random, i: int, samples: int = 2000) -> bytes:
+    head = {"asset_id": "press-1", "sensor_name": "vib", "timestamp": iso(START_MS + i * 100)}
+    values = [round(rng.gauss(0, 1), 5) for _ in range(samples)]
+    return json.dumps(head | {"sample_rate_hz": 20_000, "values": values}, separators=(",", ":")).encode()
+
+
+def waveform_of_100(rng: random.Random, i: int) -> bytes:
+    return waveform(rng, i, 100)
+
+
+def packed(make: Form) -> Form:
+    """The same messages in MessagePack."""
+
+    def packed_form(rng: random.Random, i: int) -> bytes:
+        return msgspec.msgpack.encode(json.loads(make(rng, i)))
+
+    packed_form.__name__ = f"{make.__name__}, packed"
+    return packed_form
+
+
 def ever_new(rng: random.Random, i: int) -> bytes:
     tree = json.loads(narrow(rng, i)) | {f"k{rng.getrandbits(60)}": 1}
     return json.dumps(tree, separators=(",", ":")).encode()
@@ -97,7 +147,7 @@ def batch_of(values: list[bytes | None]) -> MessageBatch:
     )
 
 
-def measure(make: Callable[[random.Random, int], bytes], messages: int = MESSAGES) -> tuple[float, int, int]:
+def measure(make: Form, messages: int = MESSAGES) -> tuple[float, int, int]:
     """Best CPU µs a message, readings and rejected."""
     rng = random.Random(7)
     decoder = Decoder(DecodeSettings())
@@ -113,13 +163,14 @@ def measure(make: Callable[[random.Random, int], bytes], messages: int = MESSAGE
 
 
 def main() -> None:
-    print(f"{'form':18} {'µs/message':>10} {'µs/reading':>10} {'rejected':>9}")
-    forms = [narrow, narrow_epoch, wide, wide_with_gaps, text_and_trouble, mixed, nested, ever_new]
-    for make in forms:
-        cost, readings, rejected = measure(make)
-        print(f"{make.__name__:18} {cost:10.2f} {cost * MESSAGES / max(readings, 1):10.3f} {rejected:9}")
-    cost, readings, _ = measure(array_of_ten, 500)
-    print(f"{array_of_ten.__name__:18} {cost:10.2f} {cost * 500 / readings:10.3f}")
+    print(f"{'form':24} {'µs/message':>10} {'µs/reading':>10} {'rejected':>9}")
+    small = [narrow, narrow_epoch, wide, wide_with_gaps, text_and_trouble, mixed, nested, ever_new]
+    small += [values_map, values_with_units, packed(narrow), packed(wide)]
+    large = [array_of_ten, batch_of_ten, batch_of_wide, packed(batch_of_ten), waveform_of_100]
+    forms = [(make, MESSAGES) for make in small] + [(make, 500) for make in large]
+    for make, messages in [*forms, (waveform, 50), (packed(waveform), 50)]:
+        cost, readings, rejected = measure(make, messages)
+        print(f"{make.__name__:24} {cost:10.2f} {cost * messages / max(readings, 1):10.3f} {rejected:9}")
     for size in (1, 10, 24, 50, 200):
         cost, _, _ = measure(narrow, size)
         print(f"narrow, batch of {size:4}: {cost * size:8.1f} µs a batch")

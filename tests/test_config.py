@@ -16,6 +16,7 @@ from sensor_storage import cli, log
 from sensor_storage.config import Settings, load
 from sensor_storage.config.docs import env_example, markdown
 from sensor_storage.config.entries import entries
+from sensor_storage.config.kinds import FieldNames
 from sensor_storage.config.properties import parse_properties
 from sensor_storage.config.settings import KafkaSettings
 from sensor_storage.config.sources import LATER
@@ -83,6 +84,13 @@ def test_an_env_file_may_name_the_toml_file(empty_directory: Path) -> None:
         ("KAFKA_SECURITY_PROTOCOL", "ssl", "SSL"),
         ("LOG_LEVEL", "debug", "DEBUG"),
         ("LOG_FORMAT", "JSON", "json"),
+        ("MESSAGE_FORMAT", "MsgPack", "msgpack"),
+        ("QUALITY_NUMBERING", "OPC-DA", "opc-da"),
+        (
+            "FIELD_ALIASES",
+            " asset = machine, line;value=reading ;",
+            FieldNames({"asset": ("machine", "line"), "value": ("reading",)}),
+        ),
         ("LOCAL_STORAGE_PATH", "data/raw", None),
         ("KAFKA_CONSUMER_GROUP", "", "sensor-storage-service"),
     ],
@@ -90,6 +98,13 @@ def test_an_env_file_may_name_the_toml_file(empty_directory: Path) -> None:
 def test_values_take_the_forms_people_write(name: str, text: str, value: object) -> None:
     expected = Path("data/raw").absolute() if name == "LOCAL_STORAGE_PATH" else value
     assert entries()[name].value(load({name: text})) == expected
+
+
+def test_names_of_fields_in_toml_are_a_table_of_lists(empty_directory: Path) -> None:
+    toml = empty_directory / "s.toml"
+    toml.write_text('[decode.field_aliases]\nasset = ["machine;1", "line"]\nvalue = "reading"\n')
+    names = load({}, config_file=toml).decode.field_aliases
+    assert names == FieldNames({"asset": ("machine;1", "line"), "value": ("reading",)})
 
 
 def test_a_zone_by_its_name() -> None:
@@ -117,6 +132,14 @@ def test_a_zone_by_its_name() -> None:
         ("OPEN_HOUR_REWRITE_FACTOR", "0.5"),
         ("OPEN_HOUR_REWRITE_FACTOR", "inf"),
         ("TIMESTAMP_MIN", "yesterday"),
+        ("FIELD_ALIASES", "machine"),
+        ("FIELD_ALIASES", "assets=machine"),
+        ("FIELD_ALIASES", "asset="),
+        ("FIELD_ALIASES", "asset=a,,b"),
+        ("FIELD_ALIASES", "asset=a; sensor=a"),
+        ("FIELD_ALIASES", "asset=a; asset=b"),
+        ("FIELD_ALIASES", "value=values"),
+        ("MESSAGE_FORMAT", "xml"),
         ("TIME_ZONE", "Mars/Olympus"),
         ("TIME_ZONE", "../../etc/passwd"),
         ("KAFKA_BOOTSTRAP_SERVERS", "http://broker:9092/x"),

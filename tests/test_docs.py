@@ -1,6 +1,7 @@
 """What the documents name exists, and what their examples show is true."""
 
 import ast
+import json
 import re
 import runpy
 from datetime import UTC, datetime, timedelta
@@ -171,7 +172,8 @@ def test_every_example_of_a_message_gives_the_readings_told() -> None:
     assert len(examples) == text.count("```json") >= 8
     for message, told in examples:
         expected = [_cells(line) for line in told.splitlines()]
-        assert [_shown(reading) for reading in readings_of(message.encode(), key=KEY)] == expected, message
+        for content in (message.encode(), msgspec.msgpack.encode(json.loads(message))):
+            assert [_shown(reading) for reading in readings_of(content, key=KEY)] == expected, message
 
 
 def test_every_reason_of_a_dead_letter_is_documented_in_the_words_of_the_code() -> None:

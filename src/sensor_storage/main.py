@@ -14,6 +14,7 @@ from sensor_storage.kafka.backpressure import Limits
 from sensor_storage.kafka.consumer import GroupConsumer
 from sensor_storage.kafka.decoder import Decoder, DecodeSettings
 from sensor_storage.kafka.ingest import Ingest, IngestPolicy
+from sensor_storage.kafka.names import Aliases
 from sensor_storage.kafka.topics import TopicDirectory, TopicWatch
 from sensor_storage.pipeline import IngestLoop, Loop, MaintainLoop
 from sensor_storage.storage.accounts import Accounts
@@ -80,12 +81,15 @@ def build_ingest(settings: Settings, worker: str) -> IngestLoop:
 
 def build_decoder(settings: Settings) -> Decoder:
     """Messages → readings."""
+    aliases = settings.decode.field_aliases
     return Decoder(
         DecodeSettings(
             topic_pattern=settings.kafka.topic_pattern.pattern,
             timestamp_min=int(settings.decode.timestamp_min.timestamp() * _MICROSECONDS),
             timestamp_max_ahead=int(settings.decode.timestamp_max_ahead.total_seconds() * _MICROSECONDS),
             time_zone=settings.decode.time_zone,
+            aliases=Aliases.with_further(aliases.by_role if aliases else {}),
+            message_format=settings.decode.message_format,
         )
     )
 

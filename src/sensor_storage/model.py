@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 MICROSECONDS_PER_HOUR = 3_600_000_000
 
-DECODE_REVISION = 1
+DECODE_REVISION = 2
 """Version of the rules that turn a message into readings; raised when equal messages decode differently."""
 
 

@@ -59,6 +59,20 @@ def test_a_wide_message_is_one_reading_a_scalar() -> None:
         ),
         (b'{"sensor":"s","values":{"t":1}}', [("s.t", 1.0, None)]),
         (
+            b'{"values":{"t":{"v":1,"min":0,"value":2},"m":{"x":3},"n":{"val":[4,{"y":5}]}},"t":6}',
+            [
+                ("m.x", 3.0, None),
+                ("n.0", 4.0, None),
+                ("n.1.y", 5.0, None),
+                ("t", 6.0, None),
+                ("t", 2.0, None),
+                ("t.min", 0.0, None),
+                ("t.v", 1.0, None),
+            ],
+        ),
+        (b'{"value":1,"sensor":"s","values":[2]}', [("s", 1.0, None), ("s.values.0", 2.0, None)]),
+        (b'{"sample_rate_hz":5,"x":1}', [("sample_rate_hz", 5.0, None), ("x", 1.0, None)]),
+        (
             '{"ä":1,"z":2,"€":3,"😀":4}'.encode(),
             [("z", 2.0, None), ("ä", 1.0, None), ("€", 3.0, None), ("😀", 4.0, None)],
         ),
@@ -194,7 +208,25 @@ def test_an_array_holds_messages() -> None:
         (b'[{"a":1},7]', "unsupported_form"),
         (b"[[{}]]", "unsupported_form"),
         (b'{"readings":[{"a":1},7]}', "unsupported_form"),
-        (b'{"sample_rate_hz":1000,"values":[1,2]}', "unsupported_form"),
+        (b'{"sample_rate_hz":1000,"values":[]}', "no_reading"),
+        (b'{"values":[1,2]}', "bad_waveform"),
+        (b'{"sample_rate_hz":0,"values":[1,2]}', "bad_waveform"),
+        (b'{"sample_rate_hz":-1.5,"values":[1,2]}', "bad_waveform"),
+        (b'{"sample_rate_hz":NaN,"values":[1,2]}', "bad_waveform"),
+        (b'{"sample_rate_hz":1e999,"values":[1,2]}', "bad_waveform"),
+        (b'{"sample_rate_hz":"fast","values":[1,2]}', "bad_waveform"),
+        (b'{"sample_rate_hz":true,"values":[1,2]}', "bad_waveform"),
+        (b'{"sample_rate_hz":1,"values":[1,[2]]}', "bad_waveform"),
+        (b'{"sample_rate_hz":1,"values":[{"value":1}]}', "bad_waveform"),
+        (b'{"sample_rate_hz":1e-300,"values":[1,2]}', "timestamp_out_of_range"),
+        (b'{"sample_rate_hz":0.0001,"values":[1' + b",2" * 100 + b"]}", "timestamp_out_of_range"),
+        (b'{"sample_rate_hz":1e6,"values":[0' + b",0" * 1_000_000 + b"]}", "too_many_readings"),
+        (b'{"values":{"t":{"value":1,"ts":"noon"}}}', "bad_timestamp"),
+        (b'{"values":{"t":{"value":1,"ts":"1999-01-01"}}}', "timestamp_out_of_range"),
+        (b'{"values":{"t":{"value":{}}}}', "no_reading"),
+        (b"[" + b"{}," * 300_000 + b"{}]", "too_large"),
+        (b'{"x":[' + b"0," * 1_300_000 + b"0]}", "too_large"),
+        (b"{" + b",".join(b'"f%d":1' % i for i in range(100_000)) + b"}", "too_many_fields"),
         (b"\n", "not_json"),
         (b"  ", "not_json"),
         (b"\0", "not_json"),
@@ -258,6 +290,11 @@ def test_a_bare_value_without_any_sensor_is_a_dead_letter() -> None:
     assert reason_of(b'{"v":1}', topic="sensor-data-") == "no_sensor"
 
 
+def test_a_group_that_fills_nothing_is_refused() -> None:
+    with pytest.raises(Usage, match='group "asset"'):
+        TopicPattern("^plant-(?P<asset>.+)")
+
+
 @pytest.mark.parametrize(
     ("pattern", "prefix"),
     [
@@ -279,6 +316,31 @@ def test_the_fixed_prefix_of_a_pattern(pattern: str, prefix: str) -> None:
 def test_other_spellings_are_a_setting_away() -> None:
     settings = DecodeSettings(aliases=Aliases(asset=("machine",), value=("reading",)))
     assert readings_of(b'{"machine":"m","name":"s","reading":1}', settings)[0][:2] == ("m", "s")
+
+
+def test_further_spellings_come_first_and_leave_other_roles() -> None:
+    settings = DecodeSettings(aliases=Aliases.with_further({"asset": ["machine"], "sensor": ["device", "v"]}))
+    message = b'{"machine":"m","asset_id":"a","device":"d","tag":"t","v":"x","value":1}'
+    assert [row[:2] for row in readings_of(message, settings)] == [
+        ("m", "d"),
+        ("m", "d.asset_id"),
+        ("m", "d.tag"),
+        ("m", "d.v"),
+    ]
+
+
+def test_an_entry_of_a_map_has_its_own_unit_quality_and_time() -> None:
+    message = (
+        b'{"asset_id":"a","ts":1704067200,"unit":"K","quality":"good","values":{"p":{"value":1,"unit":"bar","q":"x"},'
+        b'"s":3,"t":{"value":2,"timestamp":1704067200.5,"unit":null,"status_code":null,"max":4}}}'
+    )
+    start = 1_704_067_200_000_000
+    assert readings_of(message) == [
+        ("a", "p", start, 1.0, None, "bar", "x"),
+        ("a", "s", start, 3.0, None, "K", "good"),
+        ("a", "t", start + 500_000, 2.0, None, "K", "good"),
+        ("a", "t.max", start + 500_000, 4.0, None, "K", "good"),
+    ]
 
 
 def test_a_spelling_with_two_meanings_is_refused() -> None:

@@ -81,7 +81,7 @@ def readings_of(
 ) -> list[tuple[object, ...]]:
     """A lone message's readings by index: asset, sensor, µs, value (None: NaN), text, unit, quality."""
     decoded = Decoder(settings or DecodeSettings()).decode(batch_of([message], topic=topic, keys=[key]))
-    found = decoded.readings
+    found = decoded.readings.take(np.argsort(decoded.readings.index))
     assert not decoded.rejected, decoded.rejected
     assert found.index.tolist() == list(range(len(found)))
     return [

@@ -27,6 +27,8 @@ _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d"
 _SERVER = re.compile(r"([A-Za-z][A-Za-z0-9_]*://)?(\[[0-9A-Fa-f:.]+\]|[^\s,:/\[\]]+)(:(?P<port>\d{1,5}))?")
 _SIBLINGS = frozenset({"aggregated", "staging", "deadletter", "ledger", "damaged", "run"})
 _HIGHEST_PORT = 65_535
+_FORM_NAMES = frozenset({"readings", "values"})
+FIELD_ROLES = ("asset", "sensor", "time", "value", "unit", "quality", "rate")
 _Value = TypeVar("_Value")
 
 
@@ -115,6 +117,41 @@ def _pattern(value: object) -> re.Pattern[str]:
         raise ValueError(str(error)) from None
 
 
+@dataclass(frozen=True, slots=True)
+class FieldNames:
+    """Names of fields by the role they have in a message."""
+
+    by_role: dict[str, tuple[str, ...]]
+
+    def __str__(self) -> str:
+        return "; ".join(f"{role}={','.join(names)}" for role, names in self.by_role.items())
+
+
+def _field_names(value: object) -> FieldNames:
+    """Read `role=name,name; role=name`, or a TOML table of lists."""
+    if isinstance(value, FieldNames):
+        return value
+    if isinstance(value, dict):
+        pairs = [(str(role), names if isinstance(names, list) else [names]) for role, names in value.items()]
+    else:
+        parts = [part.partition("=") for part in str(value).split(";") if part.strip()]
+        pairs = [(role.strip(), [name.strip() for name in names.split(",")]) for role, _, names in parts]
+    seen: dict[str, str] = {}
+    for role, names in pairs:
+        if role not in FIELD_ROLES:
+            raise ValueError(f"{role!r} is no role of a field")
+        for name in names:
+            if not isinstance(name, str) or not name:
+                raise ValueError(f"{role} is given a name that is empty or no text")
+            if name in _FORM_NAMES:
+                raise ValueError(f"{name!r} stands for the form of a message")
+            if seen.setdefault(name, role) != role:
+                raise ValueError(f"{name!r} stands for both {seen[name]} and {role}")
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a role stands twice")
+    return FieldNames({role: tuple(dict.fromkeys(names)) for role, names in pairs})
+
+
 def _servers(value: object) -> str:
     """Give `host:port,host:port`, from such text or from a TOML list."""
     listed = value if isinstance(value, list | tuple) else str(value).split(",")
@@ -194,6 +231,14 @@ Moment = Annotated[
 Servers = Annotated[str, PlainValidator(_servers), Rule("host:port, several separated by commas")]
 Pattern = Annotated[
     re.Pattern[str], PlainValidator(_pattern), Rule("a regular expression as Python reads it")
+]
+FieldAliases = Annotated[
+    FieldNames,
+    PlainValidator(_field_names),
+    Rule(
+        "role=name,name; role=name with each name once and the roles "
+        "asset, sensor, time, value, unit, quality, rate; in TOML a table of lists"
+    ),
 ]
 RawPath = Annotated[
     Path, PlainValidator(_raw_path), Rule("a directory below another one that is the service's own")

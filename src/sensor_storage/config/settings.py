@@ -135,6 +135,17 @@ class DecodeSettings(Branch):
         "A message whose time is further ahead of Kafka's timestamp is a dead letter.",
     )
     time_zone: kinds.Zone = _setting("TIME_ZONE", UTC, "The zone of times that come without an offset.")
+    message_format: Annotated[Literal["auto", "json", "msgpack"], kinds.Lower] = _setting(
+        "MESSAGE_FORMAT",
+        "auto",
+        "The format of messages; auto: MessagePack where a message begins as its objects and arrays do, else JSON.",
+    )
+    field_aliases: kinds.FieldAliases | None = _setting(
+        "FIELD_ALIASES",
+        None,
+        "Further names of fields by role. They come before the built-in ones; the first a message has wins.",
+        example="asset=machine,line; value=reading",
+    )
     quality_numbering: Annotated[Literal["opc-ua", "opc-da", "sparkplug"], kinds.Lower] = _setting(
         "QUALITY_NUMBERING",
         "opc-ua",

@@ -38,8 +38,6 @@ LATER = frozenset(
         "CLEANUP_INTERVAL_HOURS",
         "CLEANUP_WITHOUT_UPLOAD",
         "COLD_STORE_URL",
-        "FIELD_ALIASES",
-        "MESSAGE_FORMAT",
         "SCHEMA_REGISTRY_URL",
         "TLS_CERT_FILE",
         "TLS_KEY_FILE",

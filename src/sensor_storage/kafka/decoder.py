@@ -1,10 +1,10 @@
-"""Decoding of JSON messages into readings; the forms are told in `exact`, the fast way in `shape`.
+"""Decoding of messages into readings; the forms are told in `exact`, the fast way in `shape`.
 
 Decoding is a pure function of one record and the settings: alone, in any batch, after any history and on
 either way a message yields the same readings with the same indices, or the same rejection.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 
@@ -13,8 +13,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sensor_storage.kafka.batch import Decoded, MessageBatch, Rejected
-from sensor_storage.kafka.exact import Around, Row, Rules, decode_exactly
+from sensor_storage.kafka.exact import BAD, Exact, Rules, Wave, decode_exactly
+from sensor_storage.kafka.fields import Around
 from sensor_storage.kafka.learning import Shapes
+from sensor_storage.kafka.msgpack_tree import Format
 from sensor_storage.kafka.names import Aliases, TopicNames, TopicPattern, key_asset
 from sensor_storage.kafka.refusal import Refused
 from sensor_storage.kafka.shape import Surroundings
@@ -46,6 +48,7 @@ class DecodeSettings:
     timestamp_max_ahead: int = _DAY
     time_zone: tzinfo = UTC
     aliases: Aliases = field(default_factory=Aliases)
+    message_format: Format = "auto"
 
 
 class Decoder:
@@ -53,7 +56,9 @@ class Decoder:
 
     def __init__(self, settings: DecodeSettings) -> None:
         self._pattern = TopicPattern(settings.topic_pattern)
-        self._rules = Rules(settings.aliases, settings.time_zone, settings.timestamp_min)
+        self._rules = Rules(
+            settings.aliases, settings.time_zone, settings.timestamp_min, settings.message_format
+        )
         self._ahead = settings.timestamp_max_ahead
         self._topics: dict[str, _Topic] = {}
 
@@ -66,10 +71,12 @@ class Decoder:
         if len(rows) >= _WORTH_COLUMNS:
             rows = _decode_shapes(topic.shapes, around, rows, blocks)
         rejected: list[Rejected] = []
-        found: list[tuple[int, list[Row]]] = []
+        found: list[tuple[int, Exact]] = []
         _decode_singly(topic.shapes, around, rows.tolist(), found, rejected)
-        if found:
+        if any(exact.rows for _, exact in found):
             blocks.append(_from_rows(batch, found))
+        if any(exact.waves for _, exact in found):
+            blocks.append(_from_waves(batch, found))
         return Decoded(Readings.concat(blocks), rejected, empty)
 
     def _topic(self, name: str) -> "_Topic":
@@ -135,7 +142,7 @@ def _decode_singly(
     shapes: Shapes,
     around: Surroundings,
     rows: Iterable[int],
-    found: list[tuple[int, list[Row]]],
+    found: list[tuple[int, Exact]],
     rejected: list[Rejected],
 ) -> None:
     """Adds the readings of each message, or its rejection."""
@@ -146,33 +153,87 @@ def _decode_singly(
         asset = names.asset or key_asset(batch.key[row])
         outer = Around(asset, names.sensor, names.remainder, int(kafka_time[row]))
         try:
-            decoded, tree = decode_exactly(message or b"", outer, int(latest[row]), rules)
+            exact = decode_exactly(message or b"", outer, int(latest[row]), rules)
         except Refused as error:
             rejected.append(Rejected(row, error.reason.value, error.sentence))
             continue
-        found.append((row, decoded))
         if lessons:
             lessons -= 1
-            shapes.learn(tree)
+            shapes.learn(exact.tree)
+        found.append((row, exact._replace(tree=None)))
 
 
-def _from_rows(batch: MessageBatch, found: list[tuple[int, list[Row]]]) -> Readings:
-    sizes = np.array([len(rows) for _, rows in found], np.int64)
+def _from_rows(batch: MessageBatch, found: list[tuple[int, Exact]]) -> Readings:
+    sizes = np.array([len(exact.rows) for _, exact in found], np.int64)
     messages = np.repeat(np.array([row for row, _ in found], np.int64), sizes)
     assets, sensors, timestamps, values, texts, units, qualities = zip(
-        *(reading for _, rows in found for reading in rows), strict=True
+        *(reading for _, exact in found for reading in exact.rows), strict=True
     )
     starts = np.cumsum(sizes) - sizes
-    text = pa.array(texts, pa.string())
+    index = np.arange(len(messages)) - np.repeat(starts, sizes)
+    for (_, exact), start, size in zip(found, starts.tolist(), sizes.tolist(), strict=True):
+        for wave in exact.waves:
+            index[start + wave.behind : start + size] += len(wave.timestamps)
     return Readings(
         series=SeriesColumn.encode(map(Series, assets, sensors)),
         timestamp=np.array(timestamps, np.int64),
         value=np.array(values, np.float64),
-        text=text if text.null_count < len(text) else None,
+        text=_text(texts),
         unit=Coded.encode(units),
         quality=Coded.encode(qualities),
         source=batch.source.take(messages),
         offset=batch.offset[messages],
-        index=(np.arange(len(messages)) - np.repeat(starts, sizes)).astype(np.int32),
+        index=index.astype(np.int32),
         revision=np.full(len(messages), DECODE_REVISION, np.int16),
     )
+
+
+def _from_waves(batch: MessageBatch, found: list[tuple[int, Exact]]) -> Readings:
+    placed: list[tuple[int, int, Wave]] = []
+    for row, exact in found:
+        before = 0
+        for wave in exact.waves:
+            placed.append((row, before + wave.behind, wave))
+            before += len(wave.timestamps)
+    waves = [wave for _, _, wave in placed]
+    sizes = np.array([len(wave.timestamps) for wave in waves], np.int64)
+    messages = np.repeat(np.array([row for row, _, _ in placed], np.int64), sizes)
+    firsts = np.array([first for _, first, _ in placed], np.int64)
+    null = np.concatenate([wave.samples.null for wave in waves])
+    quality = _repeated([wave.quality for wave in waves], sizes)
+    if null.any():
+        values = quality.values if BAD in quality.values else (*quality.values, BAD)
+        quality = Coded(np.where(null, np.int32(values.index(BAD)), quality.codes), values).compact()
+    return Readings(
+        series=SeriesColumn(
+            _repeated([wave.asset for wave in waves], sizes),
+            _repeated([wave.sensor for wave in waves], sizes),
+        ),
+        timestamp=np.concatenate([wave.timestamps for wave in waves]),
+        value=np.concatenate([wave.samples.value for wave in waves]),
+        text=_wave_text(waves),
+        unit=_repeated([wave.unit for wave in waves], sizes),
+        quality=quality,
+        source=batch.source.take(messages),
+        offset=batch.offset[messages],
+        index=(np.arange(len(messages)) + np.repeat(firsts - np.cumsum(sizes) + sizes, sizes)).astype(
+            np.int32
+        ),
+        revision=np.full(len(messages), DECODE_REVISION, np.int16),
+    )
+
+
+def _repeated(items: Sequence[str | None], sizes: NDArray[np.int64]) -> Coded[str]:
+    coded = Coded.encode(items)
+    return Coded(np.repeat(coded.codes, sizes), coded.values)
+
+
+def _wave_text(waves: Sequence[Wave]) -> "pa.StringArray | None":
+    if all(wave.samples.text is None for wave in waves):
+        return None
+    return _text([text for wave in waves for text in wave.samples.text or [None] * len(wave.timestamps)])
+
+
+def _text(texts: Sequence[str | None]) -> "pa.StringArray | None":
+    array = pa.array(texts, pa.string())
+    return array if array.null_count < len(array) else None

@@ -3,7 +3,10 @@
 - **narrow**, has a `value`: the sensor's reading; further scalars are readings of `<sensor>.<field>`. A
   value that is an object or array is flattened likewise.
 - **wide**, has none: each scalar is a reading of `<sensor>.<field>`, or of `<field>` without a sensor.
-  Objects and arrays are flattened with dots. The object `values` adds nothing to its fields' names.
+  Objects and arrays are flattened with dots. The object `values` adds nothing to its fields' names; a field of it
+  that is an object with a `value` is a narrow message named by its key, with its own unit, quality and time.
+- **waveform**, has a list under `values`: sample i is the sensor's reading at `timestamp` + i / `sample_rate_hz`,
+  which an entry of a batch may take from around it; further scalars are readings of `<sensor>.<field>`.
 - **batch**, an array of messages, or `readings` with objects: each entry is a message; what it leaves out
   (asset, sensor, time, unit, quality) it takes from around it. Fields beside `readings` are readings too.
 
@@ -14,19 +17,42 @@ message only the first alias of quality is one, because `q` is also a measuremen
 whole message.
 
 Readings come in the order of their index: a narrow value first, then fields by the bytes of their flattened
-name, then by their path, key by key; in a batch entry after entry, and what stands beside them last.
+name, then by their path, key by key; in a batch entry after entry, in a waveform sample after sample, and what
+stands beside them last.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, tzinfo
 from math import inf, isnan, nan
 from typing import NamedTuple
 
-from sensor_storage.kafka.flatten import Fields, Leaf, Leaves
-from sensor_storage.kafka.json_tree import Digits, Tree, as_value, parse, parse_spelled, spelling
+import numpy as np
+from numpy.typing import NDArray
+
+from sensor_storage.kafka.fields import (
+    Around,
+    SpellingWanted,
+    asset_of,
+    at,
+    read_label,
+    read_name,
+    sensor_of,
+    with_sensor,
+)
+from sensor_storage.kafka.flatten import Fields, Leaf, Leaves, Own
+from sensor_storage.kafka.json_tree import Digits, Tree, as_value, parse, parse_spelled
+from sensor_storage.kafka.msgpack_tree import Format, is_msgpack, parse_msgpack, spelled
 from sensor_storage.kafka.names import ENTRIES, FIELD_MAP, Aliases
 from sensor_storage.kafka.refusal import Reason, Refused
 from sensor_storage.kafka.timestamps import read_timestamp
+from sensor_storage.kafka.waveform import (
+    MAX_SAMPLES,
+    Samples,
+    read_rate,
+    read_samples,
+    sample_time,
+    sample_times,
+)
 
 MAX_READINGS = 100_000
 BAD = "bad"
@@ -44,15 +70,16 @@ class Row(NamedTuple):
     quality: str | None
 
 
-class Around(NamedTuple):
-    """What holds for an object that does not say otherwise. `bare` is the sensor of a lone value."""
+class Wave(NamedTuple):
+    """The readings of one waveform; `behind` says how many of its message's rows come before them."""
 
-    asset: str | None
-    sensor: str | None
-    bare: str | None
-    timestamp: int
-    unit: str | None = None
-    quality: str | None = None
+    behind: int
+    asset: str
+    sensor: str
+    timestamps: NDArray[np.int64]
+    samples: Samples
+    unit: str | None
+    quality: str | None
 
 
 class Rules(NamedTuple):
@@ -61,6 +88,7 @@ class Rules(NamedTuple):
     aliases: Aliases
     zone: tzinfo
     earliest: int
+    form: Format = "auto"
 
     @property
     def naive_is_utc(self) -> bool:
@@ -72,21 +100,19 @@ class Exact(NamedTuple):
     """The readings of a message, and its tree as parsed."""
 
     rows: list[Row]
+    waves: list[Wave]
     tree: Tree
-
-
-class _SpellingWanted(Exception):
-    """A fraction stands where its JSON text is needed."""
 
 
 def decode_exactly(message: bytes, around: Around, latest: int, rules: Rules) -> Exact:
     """The readings of a message, none later than `latest`; Refused where it has none."""
-    tree = parse(message)
+    packed = is_msgpack(message, rules.form)
+    tree = parse_msgpack(message) if packed else parse(message)
     try:
-        return Exact(_Reader(rules, latest).read(tree, around), tree)
-    except _SpellingWanted:
-        spelled = parse_spelled(message)
-        return Exact(_Reader(rules, latest).read(spelled, around), tree)
+        return _Reader(rules, latest).read(tree, around)
+    except SpellingWanted:
+        again = spelled(tree) if packed else parse_spelled(message)
+        return _Reader(rules, latest).read(again, around)._replace(tree=tree)
 
 
 class _Reader:
@@ -95,15 +121,20 @@ class _Reader:
     def __init__(self, rules: Rules, latest: int) -> None:
         self._rules, self._latest = rules, latest
         self._rows: list[Row] = []
+        self._waves: list[Wave] = []
+        self._samples = 0
 
-    def read(self, tree: Tree, around: Around) -> list[Row]:
+    def read(self, tree: Tree, around: Around) -> Exact:
         if isinstance(tree, dict):
             self._message(tree, around, "")
         elif isinstance(tree, list):
             self._entries(tree, around, "")
-        if not self._rows:
+        if not self._count():
             raise _nothing("the message")
-        return self._rows
+        return Exact(self._rows, self._waves, tree)
+
+    def _count(self) -> int:
+        return len(self._rows) + self._samples
 
     def _entries(self, entries: Sequence[Tree], around: Around, where: str) -> None:
         for place, entry in enumerate(entries):
@@ -112,9 +143,9 @@ class _Reader:
                 raise Refused(
                     Reason.UNSUPPORTED_FORM, f"{here} is not an object", hint="send each reading as an object"
                 )
-            before = len(self._rows)
+            before = self._count()
             self._message(entry, around, here)
-            if len(self._rows) == before:
+            if self._count() == before:
                 raise _nothing(here)
 
     def _message(self, fields: Fields, outer: Around, where: str) -> None:
@@ -123,30 +154,27 @@ class _Reader:
         leaves = Leaves()
         around = self._around(fields, outer, taken, where, narrow=key is not None)
         if key is None:
-            self._forms(fields, around, taken, leaves, where)
+            around = self._forms(fields, around, taken, leaves, where)
         else:
             taken.add(key)
             leaves.add_value(key, fields[key])
-            around = around._replace(sensor=around.sensor or around.bare)
-            if not around.sensor:
-                raise Refused(
-                    Reason.NO_SENSOR, f"{_at(where)}the value has no sensor", hint="add sensor_name"
-                )
+            around = with_sensor(around, "the value", where)
         leaves.add_fields(fields, taken)
         self._emit(leaves.ranked(), around, where)
 
     def _around(self, fields: Fields, outer: Around, taken: set[str], where: str, *, narrow: bool) -> Around:
         """What holds in an object: its own words, else those from around it."""
         aliases = self._rules.aliases
-        unit = _label(fields, aliases.unit, taken, booleans=False)
-        quality = _label(fields, aliases.quality if narrow else aliases.quality[:1], taken, booleans=True)
+        unit = read_label(fields, aliases.unit, taken, booleans=False)
+        quality = read_label(fields, aliases.quality if narrow else aliases.quality[:1], taken, booleans=True)
         return Around(
-            _name(fields, aliases.asset, taken, where) or outer.asset,
-            _name(fields, aliases.sensor, taken, where) or outer.sensor,
+            read_name(fields, aliases.asset, taken, where) or outer.asset,
+            read_name(fields, aliases.sensor, taken, where) or outer.sensor,
             outer.bare,
             self._time(fields, taken, outer.timestamp, where),
             outer.unit if unit is None else unit,
             outer.quality if quality is None else quality,
+            next((fields[key] for key in aliases.rate if fields.get(key) is not None), outer.rate),
         )
 
     def _time(self, fields: Fields, taken: set[str], missing: int, where: str) -> int:
@@ -158,113 +186,102 @@ class _Reader:
                     try:
                         return read_timestamp(given, self._rules.zone)
                     except Refused as error:
-                        raise Refused(error.reason, _at(where) + error.message, hint=error.hint) from error
+                        raise Refused(error.reason, at(where) + error.message, hint=error.hint) from error
         return missing
 
-    def _forms(self, fields: Fields, around: Around, taken: set[str], leaves: Leaves, where: str) -> None:
-        """The entries of a batch, and the fields of a map; here a waveform will be read."""
+    def _forms(self, fields: Fields, around: Around, taken: set[str], leaves: Leaves, where: str) -> Around:
+        """The entries of a batch, the fields of a map, the samples of a waveform; what holds for the rest."""
         field_map, entries = fields.get(FIELD_MAP), fields.get(ENTRIES)
-        if isinstance(field_map, list):
-            raise Refused(
-                Reason.UNSUPPORTED_FORM,
-                f"{_at(where)}a waveform, a list under {FIELD_MAP}, cannot be read yet",
-                hint="send its samples as readings",
-            )
         if isinstance(field_map, dict):
             taken.add(FIELD_MAP)
-            leaves.add_map(FIELD_MAP, field_map)
+            for key, item in field_map.items():
+                self._named(key, item, around, leaves, where)
         if isinstance(entries, list) and (not entries or any(isinstance(entry, dict) for entry in entries)):
             taken.add(ENTRIES)
             self._entries(entries, around, f"{where}.{ENTRIES}" if where else ENTRIES)
+        if isinstance(field_map, list):
+            taken.update((FIELD_MAP, *self._rules.aliases.rate))
+            around = with_sensor(around, "the waveform", where)
+            self._wave(field_map, around, where)
+        return around
+
+    def _named(self, name: str, item: Tree, around: Around, leaves: Leaves, where: str) -> None:
+        """One field of a map: a scalar or container, or a narrow message that is named by its key."""
+        aliases = self._rules.aliases
+        path = (FIELD_MAP, name)
+        key = next((key for key in aliases.value if key in item), None) if isinstance(item, dict) else None
+        if key is None:
+            leaves.add(name, path, item, None)
+            return
+        here = f"{where}.{FIELD_MAP}.{name}" if where else f"{FIELD_MAP}.{name}"
+        taken = {key}
+        unit = read_label(item, aliases.unit, taken, booleans=False)
+        quality = read_label(item, aliases.quality, taken, booleans=True)
+        own = Own(
+            self._time(item, taken, around.timestamp, here),
+            around.unit if unit is None else unit,
+            around.quality if quality is None else quality,
+        )
+        leaves.add(name, (*path, key), item[key], own)
+        for field, scalar in item.items():
+            if field not in taken:
+                leaves.add(f"{name}.{field}", (*path, field), scalar, own)
+
+    def _wave(self, items: Sequence[Tree], around: Around, where: str) -> None:
+        try:
+            rate, samples = read_rate(around.rate), read_samples(items)
+        except Refused as error:
+            raise Refused(error.reason, at(where) + error.message, hint=error.hint) from error
+        if not items:
+            return
+        self._samples += len(items)
+        if self._samples > MAX_SAMPLES:
+            raise Refused(
+                Reason.TOO_MANY_READINGS,
+                f"the message has more than {MAX_SAMPLES} samples",
+                hint="send shorter waveforms",
+            )
+        asset, start = asset_of(around, where), around.timestamp
+        self._check_time(start, where)
+        self._check_time(sample_time(start, rate, len(items) - 1), where)
+        times = sample_times(start, rate, len(items))
+        named = around.sensor or ""
+        self._waves.append(Wave(len(self._rows), asset, named, times, samples, around.unit, around.quality))
 
     def _emit(self, leaves: Sequence[Leaf], around: Around, where: str) -> None:
         if not leaves:
             return
-        asset, sensor, _, timestamp, unit, quality = around
-        if not asset:
-            raise Refused(
-                Reason.NO_ASSET,
-                f"{_at(where)}neither the message nor its topic or key names the asset",
-                hint="add asset_id, or key the messages by asset",
-            )
-        self._check_time(timestamp, where)
+        asset, sensor = asset_of(around, where), around.sensor
+        general = Own(around.timestamp, around.unit, around.quality)
+        self._check_time(around.timestamp, where)
         if len(self._rows) + len(leaves) > MAX_READINGS:
             raise Refused(
                 Reason.TOO_MANY_READINGS,
                 f"the message has more than {MAX_READINGS} readings",
                 hint="send smaller batches",
             )
-        for name, path, item in leaves:
+        for name, path, item, own in leaves:
+            timestamp, unit, quality = own or general
+            if own:
+                self._check_time(timestamp, where)
             value, text = (nan, item) if isinstance(item, str) else as_value(item)
             judged = BAD if isnan(value) and not isinstance(item, str) else quality
-            named = _sensor(sensor, name, path, where)
+            named = sensor_of(sensor, name, path, where)
             self._rows.append(Row(asset, named, timestamp, value, text, unit, judged))
 
     def _check_time(self, timestamp: int, where: str) -> None:
         if timestamp < self._rules.earliest:
             raise Refused(
                 Reason.TIMESTAMP_OUT_OF_RANGE,
-                f"{_at(where)}the time {timestamp} µs is before the earliest, {self._rules.earliest} µs",
+                f"{at(where)}the time {timestamp} µs is before the earliest, {self._rules.earliest} µs",
                 hint="set the sender's clock, or lower TIMESTAMP_MIN",
             )
         if timestamp > self._latest:
             raise Refused(
                 Reason.TIMESTAMP_OUT_OF_RANGE,
-                f"{_at(where)}the time {timestamp} µs is after the latest, {self._latest} µs",
+                f"{at(where)}the time {timestamp} µs is after the latest, {self._latest} µs",
                 hint="set the sender's clock, or raise TIMESTAMP_MAX_AHEAD",
             )
-
-
-def _name(fields: Fields, aliases: Iterable[str], taken: set[str], where: str) -> str | None:
-    for key in aliases:
-        if key not in fields:
-            continue
-        taken.add(key)
-        given = fields[key]
-        if given is None or given == "":
-            continue
-        if isinstance(given, str):
-            return given
-        if isinstance(given, int | Digits) and not isinstance(given, bool):
-            return spelling(given)
-        raise Refused(
-            Reason.BAD_NAME,
-            f"{_at(where)}{key} is neither text nor an integer",
-            hint="send names as strings, or map another field in FIELD_ALIASES",
-        )
-    return None
-
-
-def _label(fields: Fields, aliases: Iterable[str], taken: set[str], *, booleans: bool) -> str | None:
-    """A unit or a quality as text."""
-    for key in aliases:
-        given = fields.get(key)
-        if isinstance(given, dict | list) or (isinstance(given, bool) and not booleans):
-            continue
-        taken.add(key)
-        if given is None:
-            continue
-        if isinstance(given, bool):
-            return "true" if given else "false"
-        text = given if isinstance(given, str) else spelling(given)
-        if text is None:
-            raise _SpellingWanted
-        return text
-    return None
-
-
-def _sensor(sensor: str | None, name: str, path: Sequence[str], where: str) -> str:
-    if sensor:
-        return f"{sensor}.{name}" if path else sensor
-    if name:
-        return name
-    raise Refused(
-        Reason.NO_SENSOR, f"{_at(where)}a field without a name has no sensor", hint="add sensor_name"
-    )
-
-
-def _at(where: str) -> str:
-    return f"{where}: " if where else ""
 
 
 def _nothing(what: str) -> Refused:

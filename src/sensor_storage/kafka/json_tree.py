@@ -18,6 +18,12 @@ Tree: TypeAlias = Any
 """What msgspec gives for untyped JSON, or with `Spelled` and `Digits` among its numbers."""
 
 MAX_DEPTH = 32
+MAX_CONTAINERS = 250_000
+"""Objects and arrays of a message."""
+MAX_ITEMS = 1_250_000
+"""Scalars of a message, whether fields or entries of arrays."""
+_SMALL = 250_000
+"""Messages of so many bytes hold no more than that."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
@@ -51,10 +57,10 @@ class Digits:
 
 def parse(message: bytes) -> Tree:
     """The tree of a message; Refused where it is not one JSON value in UTF-8, or nests too deeply."""
+    if len(message) > _SMALL and _is_large(message) and _is_large(_STRING.sub(b"", message)):
+        raise too_large()
     if message.count(b"[") + message.count(b"{") > MAX_DEPTH and _nesting(message) > MAX_DEPTH:
-        raise Refused(
-            Reason.TOO_DEEP, f"the message nests deeper than {MAX_DEPTH} levels", hint="send flatter messages"
-        )
+        raise too_deep()
     try:
         return _strict(message)
     except ValueError:
@@ -84,6 +90,22 @@ def parse_spelled(message: bytes) -> Tree:
     return tree
 
 
+def too_deep() -> Refused:
+    """Why a message that nests beyond the limit is none."""
+    return Refused(
+        Reason.TOO_DEEP, f"the message nests deeper than {MAX_DEPTH} levels", hint="send flatter messages"
+    )
+
+
+def too_large() -> Refused:
+    """Why a message with more parts than the limit is none."""
+    return Refused(
+        Reason.TOO_LARGE,
+        f"the message has more than {MAX_CONTAINERS} objects and arrays or {MAX_ITEMS} scalars",
+        hint="send it in several messages",
+    )
+
+
 def spelling(number: float | Digits) -> str | None:
     """The JSON text of a number; None for a fraction that was read without it."""
     if isinstance(number, Digits | Spelled):
@@ -109,6 +131,15 @@ def as_value(number: float | Digits | None) -> tuple[float, str | None]:
 
 def _integer(text: str) -> int | Digits:
     return int(text) if len(text) <= _INT_DIGITS else Digits(text)
+
+
+def _is_large(message: bytes) -> bool:
+    """May it hold more than the limits, or its strings many brackets and commas?"""
+    return (
+        message.count(b"[") + message.count(b"{") > MAX_CONTAINERS
+        or message.count(b",") > MAX_ITEMS
+        or message.count(b":") > MAX_ITEMS
+    )
 
 
 def _nesting(message: bytes) -> int:

@@ -1,6 +1,7 @@
 """Where a message's names come from: its own fields by alias, then the topic, then the Kafka key."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import NamedTuple
@@ -9,8 +10,8 @@ from sensor_storage.errors import Usage
 
 ENTRIES = "readings"
 FIELD_MAP = "values"
-SAMPLE_RATE = "sample_rate_hz"
-_FORM_KEYS = frozenset({ENTRIES, FIELD_MAP, SAMPLE_RATE})
+_FORM_KEYS = frozenset({ENTRIES, FIELD_MAP})
+_GROUPS = frozenset({"asset_id", "sensor_name"})
 _SPECIAL = frozenset(".^$*+?{}[]|()\\")
 _OPTIONAL = frozenset("*?{")
 
@@ -25,6 +26,21 @@ class Aliases:
     value: tuple[str, ...] = ("value", "v", "val")
     unit: tuple[str, ...] = ("unit",)
     quality: tuple[str, ...] = ("quality", "q", "status_code")
+    rate: tuple[str, ...] = ("sample_rate_hz",)
+
+    @classmethod
+    def with_further(cls, further: Mapping[str, Sequence[str]]) -> "Aliases":
+        """The defaults behind further spellings by role; a spelling given to one role leaves the others."""
+        given = {name for names in further.values() for name in names}
+        return cls(
+            **{
+                role.name: (
+                    *further.get(role.name, ()),
+                    *(name for name in getattr(cls(), role.name) if name not in given),
+                )
+                for role in fields(cls)
+            }
+        )
 
     def __post_init__(self) -> None:
         """Refuse a spelling with two meanings."""
@@ -62,6 +78,12 @@ class TopicPattern:
                 f'the topic pattern "{pattern}" is no regular expression: {error}',
                 hint="Correct KAFKA_TOPIC_PATTERN.",
             ) from error
+        unknown = sorted(set(self._pattern.groupindex) - _GROUPS)
+        if unknown:
+            raise Usage(
+                f'the topic pattern names a group "{unknown[0]}", which fills nothing',
+                hint="Name the groups of KAFKA_TOPIC_PATTERN asset_id and sensor_name; use (?:…) for others.",
+            )
         self._prefix = fixed_prefix(pattern)
 
     def names(self, topic: str) -> TopicNames:
