@@ -93,6 +93,10 @@ def test_an_env_file_may_name_the_toml_file(empty_directory: Path) -> None:
         ),
         ("LOCAL_STORAGE_PATH", "data/raw", None),
         ("KAFKA_CONSUMER_GROUP", "", "sensor-storage-service"),
+        ("AGGREGATION_LEVELS", "Minute, hour", ("minute", "hour")),
+        ("AGGREGATION_LEVELS", "none", ()),
+        ("CARRY_LIMIT_SECONDS", "2h", timedelta(hours=2)),
+        ("UNCERTAIN_IS_GOOD", "no", False),
     ],
 )
 def test_values_take_the_forms_people_write(name: str, text: str, value: object) -> None:
@@ -131,6 +135,11 @@ def test_a_zone_by_its_name() -> None:
         ("DISK_HIGH_WATERMARK", "x%"),
         ("OPEN_HOUR_REWRITE_FACTOR", "0.5"),
         ("OPEN_HOUR_REWRITE_FACTOR", "inf"),
+        ("AGGREGATION_LEVELS", "hour,day"),
+        ("AGGREGATION_LEVELS", "minute,hour,day,week"),
+        ("CARRY_LIMIT_SECONDS", "8d"),
+        ("CARRY_LIMIT_SECONDS", "0"),
+        ("UNCERTAIN_IS_GOOD", "perhaps"),
         ("TIMESTAMP_MIN", "yesterday"),
         ("FIELD_ALIASES", "machine"),
         ("FIELD_ALIASES", "assets=machine"),
@@ -239,9 +248,9 @@ def test_a_near_miss_in_the_environment_is_a_warning(name: str) -> None:
 def test_a_setting_of_a_later_version_is_a_warning_everywhere(empty_directory: Path) -> None:
     (empty_directory / ".env").write_text("CLEANUP_ENABLED=false\n")
     toml = empty_directory / "s.toml"
-    toml.write_text("[azure]\nstorage_account = 'x'\n[aggregation]\naggregation_levels = ['minute']\n")
+    toml.write_text("[azure]\nstorage_account = 'x'\n[cleanup]\ncleanup_age_days = 3\n")
     warnings = load({"COLD_STORE_URL": "file:///x"}, config_file=toml).warnings
-    expected = ("CLEANUP_ENABLED", "AZURE_STORAGE_ACCOUNT", "AGGREGATION_LEVELS", "COLD_STORE_URL")
+    expected = ("CLEANUP_ENABLED", "AZURE_STORAGE_ACCOUNT", "CLEANUP_AGE_DAYS", "COLD_STORE_URL")
     assert sorted(warning.split()[0] for warning in warnings) == sorted(expected)
     assert all("not yet supported by this version" in warning for warning in warnings)
 

@@ -13,6 +13,7 @@ from typing import get_args
 import msgspec
 import pytest
 
+from sensor_storage.aggregation import stage as aggregate
 from sensor_storage.api.app import create_app
 from sensor_storage.cli import VERBS
 from sensor_storage.clock import ManualClock
@@ -51,7 +52,7 @@ def test_links_and_paths_lead_somewhere(document: Path) -> None:
     text = document.read_text()
     linked = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target]
     named = re.findall(r"`((?:tests|scripts|docs|benchmarks|src)/[\w/.-]+)`", text)
-    modules = re.findall(r"`((?:kafka|storage|api|verbs|config|demo)/(?:\w+\.py)?)`", text)
+    modules = re.findall(r"`((?:kafka|storage|aggregation|api|verbs|config|demo)/(?:\w+\.py)?)`", text)
     missing = [target for target in linked if not (document.parent / target).exists()]
     missing += [path for path in named if not (ROOT / path).exists()]
     assert missing + [path for path in modules if not (ROOT / "src/sensor_storage" / path).exists()] == []
@@ -107,7 +108,8 @@ def test_decisions_are_numbered_without_a_hole_and_have_all_their_parts() -> Non
 
 
 @pytest.mark.parametrize(
-    ("heading", "module"), [("Publish", durable), ("Ingest", ingest), ("Compact", compact)]
+    ("heading", "module"),
+    [("Publish", durable), ("Ingest", ingest), ("Compact", compact), ("Aggregate", aggregate)],
 )
 def test_the_failure_table_has_every_step_of_the_module(heading: str, module: ModuleType) -> None:
     steps = set(re.findall(r"^ ?(\d)\. ", module.__doc__ or "", re.MULTILINE))

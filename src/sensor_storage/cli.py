@@ -36,8 +36,9 @@ VERBS: Final = {
     "ls": ("sensor_storage.verbs.ls:command", "Assets and sensors with what is stored of them."),
     "inspect": ("sensor_storage.verbs.inspect:command", "What a file holds, and whether it is sound."),
     "compact": ("sensor_storage.verbs.compact:command", "Put staged readings in their files, once."),
+    "aggregate": ("sensor_storage.verbs.aggregate:command", "Make minutes, hours and days, once."),
     "verify": ("sensor_storage.verbs.verify:command", "Prove that nothing is missing or double."),
-    "rebuild": ("sensor_storage.verbs.rebuild:command", "Make the catalog again from files."),
+    "rebuild": ("sensor_storage.verbs.rebuild:command", "Make the catalog or the aggregates again."),
     "dead-letters": ("sensor_storage.verbs.dead_letters:command", "Messages that could not become readings."),
     "config": ("sensor_storage.verbs.config:command", "Settings: show, check, docs."),
 }

@@ -6,6 +6,11 @@ from functools import partial
 from pathlib import Path
 from threading import Event
 
+from sensor_storage.aggregation.files import Parameters
+from sensor_storage.aggregation.raw_hours import LocalHours
+from sensor_storage.aggregation.samples import judge_by
+from sensor_storage.aggregation.stage import AggregatePolicy, Aggregator
+from sensor_storage.aggregation.windows import LEVELS
 from sensor_storage.api.server import serve
 from sensor_storage.clock import Clock, SystemClock
 from sensor_storage.config import Settings
@@ -112,6 +117,34 @@ def build_compactor(settings: Settings, layout: Layout, catalog: Catalog) -> Com
     )
 
 
+def build_aggregator(settings: Settings, layout: Layout, catalog: Catalog) -> Aggregator:
+    """Hour files → minutes → hours → days."""
+    chosen = settings.aggregate
+    numbering = settings.decode.quality_numbering
+    judge = judge_by(numbering, uncertain_is_good=chosen.uncertain_is_good)
+    return Aggregator(
+        layout,
+        Disk(layout.root),
+        catalog,
+        LocalHours(layout, judge),
+        aggregate_policy(settings),
+    )
+
+
+def aggregate_policy(settings: Settings) -> AggregatePolicy:
+    """What aggregates are made, with which parameters, and when."""
+    chosen = settings.aggregate
+    return AggregatePolicy(
+        levels=LEVELS[: len(chosen.aggregation_levels)],
+        parameters=Parameters(
+            carry_limit_us=round(chosen.carry_limit.total_seconds() * _MICROSECONDS),
+            quality_numbering=settings.decode.quality_numbering,
+            uncertain_is_good=chosen.uncertain_is_good,
+        ),
+        settle_seconds=2 * settings.compact.buffer_flush_interval.total_seconds(),
+    )
+
+
 def build_maintain(settings: Settings) -> MaintainLoop:
     """Everything behind the segments."""
     layout = layout_of(settings)
@@ -122,6 +155,7 @@ def build_maintain(settings: Settings) -> MaintainLoop:
         catalog=catalog,
         compactor=build_compactor(settings, layout, catalog),
         accounts=Accounts(layout),
+        aggregator=build_aggregator(settings, layout, catalog),
     )
 
 

@@ -133,7 +133,7 @@ HOUR_FILES: Final = _gauge("sensor_storage_hour_files", "Hour files in the raw t
 USED: Final = _gauge("storage_used_bytes", "Bytes of all files in the data directory.")
 PART_BYTES: Final = _gauge(
     "sensor_storage_part_bytes",
-    "Bytes in one part of the data directory: raw, staging, deadletter, ledger.",
+    "Bytes in one part of the data directory: raw, aggregated, staging, deadletter, ledger.",
     "part",
 )
 DISK_FREE: Final = _gauge("sensor_storage_disk_free_bytes", "Room left on the data directory's disk.")
@@ -154,6 +154,25 @@ ROUND_SECONDS: Final = _gauge(
 BLOCKED: Final = _gauge(
     "sensor_storage_blocked_files", "Damaged files whose readings can't be put in place; see `status`."
 )
+
+# ── the aggregate stage, since the maintain worker started ──
+DUE_AGGREGATES: Final = _gauge(
+    "sensor_storage_due_aggregates",
+    "Sensor-hours that are over and have readings their aggregates do not have yet.",
+)
+AGGREGATED_READINGS: Final = _counter(
+    "sensor_storage_aggregate_readings_total", "Readings that aggregates were made of, since the start."
+)
+AGGREGATE_FILES_WRITTEN: Final = _counter(
+    "sensor_storage_aggregate_files_written_total", "Aggregate files written, since the start."
+)
+AGGREGATE_WRITTEN_BYTES: Final = _counter(
+    "sensor_storage_aggregate_written_bytes_total", "Bytes of aggregate files written, since the start."
+)
+AGGREGATE_SECONDS: Final = _gauge(
+    "sensor_storage_aggregate_last_round_seconds", "How long the last round of aggregation took."
+)
+AGGREGATE_FILES: Final = _gauge("sensor_storage_aggregate_files", "Aggregate files in the aggregated tree.")
 
 # ── the service ──
 HEALTH: Final = _gauge(

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from threading import Event
 from typing import Any, Protocol
 
+from sensor_storage.aggregation.stage import AggregateReport, Aggregator
 from sensor_storage.clock import Clock
 from sensor_storage.control import Control
 from sensor_storage.errors import DiskFull, Halt, Owned, Transient
@@ -142,30 +143,46 @@ class IngestLoop:
 
 
 class MaintainLoop:
-    """Compaction about every second, and the account of what is stored."""
+    """Compaction about every second, aggregates as long as some are due, and the account of what is stored."""
 
     def __init__(
-        self, *, layout: Layout, clock: Clock, catalog: Catalog, compactor: Compactor, accounts: Accounts
+        self,
+        *,
+        layout: Layout,
+        clock: Clock,
+        catalog: Catalog,
+        compactor: Compactor,
+        accounts: Accounts,
+        aggregator: Aggregator,
     ) -> None:
         self._layout = layout
         self._clock = clock
         self._catalog = catalog
         self._compactor = compactor
         self._accounts = accounts
+        self._aggregator = aggregator
+        self._aggregated = AggregateReport()
+        self._aggregate_seconds = 0.0
         self._started = clock.now()
         self._watermark = 0.0
         self._disk_full = False
         self._rounds = 0
         self._sums = CompactReport()
         self._round_seconds = 0.0
-        self._control = Control(socket_path(layout, "maintain"), {"flush": self._flush})
+        self._control = Control(
+            socket_path(layout, "maintain"), {"flush": self._flush, "aggregate": self._aggregate}
+        )
 
     def run(self, stop: Event) -> None:
-        """Compact until told to stop."""
+        """Compact and aggregate until told to stop."""
         self._control.start()
+        compact_at = 0.0
         try:
-            while not stop.wait(_ROUND_SECONDS):
-                self._patient_round()
+            while not stop.wait(0 if self._aggregated.more else _ROUND_SECONDS):
+                if self._clock.monotonic() >= compact_at:
+                    self._patiently(self._compact)
+                    compact_at = self._clock.monotonic() + _ROUND_SECONDS / 2
+                self._patiently(self._aggregate_round)
                 self._control.serve()
         except Halt as error:
             self._tell(halted=error.message)
@@ -181,18 +198,38 @@ class MaintainLoop:
                 except Owned as error:
                     _log.warning("flush_without_ingest", worker=status.worker, error=error.message)
         report = self._round(flush=True)
+        self._tell()
         return {**asdict(report), "blocked": {str(path): why for path, why in report.blocked.items()}}
 
-    def _patient_round(self) -> None:
+    def _aggregate(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """One round over everything that is due, open hours included; with `again` everything is due."""
+        if request.get("again"):
+            self._aggregator.make_all_again()
+        report = self._aggregate_round(flush=True)
+        return {**asdict(report), "blocked": {str(path): why for path, why in report.blocked.items()}}
+
+    def _patiently(self, act: Callable[[], object]) -> None:
         try:
-            self._round(flush=False)
+            act()
         except DiskFull as error:
             if not self._disk_full:
                 _log.warning("disk_full", error=error.message, hint=error.hint)
             self._disk_full = True
-            self._tell()
         else:
             self._disk_full = False
+        self._tell()
+
+    def _compact(self) -> None:
+        self._round(flush=False)
+
+    def _aggregate_round(self, *, flush: bool = False) -> AggregateReport:
+        started = self._clock.monotonic()
+        report = self._aggregator.run_once(self._clock.now(), self._least_watermark(), flush=flush)
+        self._aggregate_seconds = self._clock.monotonic() - started
+        self._aggregated.add(report)
+        if report.did_something:
+            _log.debug("aggregated", hours=report.hours, days=report.days, readings=report.readings)
+        return report
 
     def _round(self, *, flush: bool) -> CompactReport:
         started = self._clock.monotonic()
@@ -202,7 +239,6 @@ class MaintainLoop:
         self._sums.add(report)
         if report.did_something:
             _log.debug("compacted", hour_files=report.hour_files, rows=report.rows, runs=report.runs)
-        self._tell()
         return report
 
     def _least_watermark(self) -> float:
@@ -226,7 +262,15 @@ class MaintainLoop:
                 runs_written=self._sums.runs,
                 written_bytes=self._sums.written_bytes,
                 last_round_seconds=self._round_seconds,
-                blocked={self._layout.relative(path): why for path, why in self._sums.blocked.items()},
+                blocked={
+                    self._layout.relative(path): why
+                    for path, why in {**self._aggregated.blocked, **self._sums.blocked}.items()
+                },
+                due_aggregates=self._aggregator.due_hours(self._watermark),
+                aggregate_files_written=self._aggregated.files,
+                aggregate_written_bytes=self._aggregated.written_bytes,
+                aggregated_readings=self._aggregated.readings,
+                last_aggregate_seconds=self._aggregate_seconds,
                 halted=halted,
                 **asdict(account),
             ),

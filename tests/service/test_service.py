@@ -43,9 +43,14 @@ def test_readings_arrive_in_their_hour_file_and_poison_costs_only_itself(
         assert service.run("compact", "-q").returncode == 0
         path = service.layout.raw / "press-1" / "2024" / "01" / "01" / "00" / "t.parquet"
         assert path.exists()
+        day = service.layout.aggregated / "press-1" / "2024" / "01" / "t_day.parquet"
+        wait_until(day.exists, "the day's aggregate")
+        made = service.run("rebuild", "aggregates", "--json")
+        assert json.loads(made.stdout.splitlines()[-1])["readings"] == 100
         assert service.stop() == 0
     summary = _verified(service)
     assert (summary["readings"], summary["dead_letters"], summary["empty"]) == (100, 1, 2)
+    assert (summary["aggregates"], summary["aggregates_made_again"], summary["due_aggregates"]) == (3, 3, 0)
     (letter,) = all_dead_letters(service.layout)
     assert (letter.value, letter.reason) == (b"{broken", "not_json")
 

@@ -36,6 +36,7 @@ def test_one_screen_tells_lamp_workers_staging_files_and_disk(run: Run, layout: 
         "maintain",
         "staging",
         "raw",
+        "aggregates",
         "letters",
         "disk",
     ]

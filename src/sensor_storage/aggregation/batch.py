@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from sensor_storage.aggregation.carry import Carry
-from sensor_storage.storage.aggregate_catalog import AggregateRecord, Spanned
+from sensor_storage.storage.aggregate_catalog import AggregateFile, AggregateRecord, Spanned
 from sensor_storage.storage.durable import Aside, Disk
 from sensor_storage.storage.file_checks import peek
 from sensor_storage.storage.parquet import stored_digest
@@ -39,11 +39,13 @@ class Batch:
     asides: list[Aside] = field(default_factory=list)
     records: list[AggregateRecord] = field(default_factory=list)
     reached: list[Spanned] = field(default_factory=list)
+    files: list[AggregateFile] = field(default_factory=list)
     readings: int = 0
     written_bytes: int = 0
 
-    def write(self, disk: Disk, path: Path, data: memoryview) -> str:
+    def write(self, disk: Disk, path: Path, data: memoryview, *, file: AggregateFile) -> str:
         """Write a file aside, unless it is there already; its digest."""
+        self.files.append(file)
         digest = stored_digest(data)
         state = peek(path)
         if state is None or (state.digest, state.size_bytes) != (digest, len(data)):

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
+from sensor_storage.aggregation.files import Aggregate
 from sensor_storage.aggregation.join import join, mixed
 from sensor_storage.aggregation.samples import Judge, Samples, coded_text, finite, judged
 from sensor_storage.aggregation.statistics import Statistics
@@ -115,6 +116,16 @@ def hour_in_unit(raw: RawHour, unit: str | None, *, limit: int) -> Statistics:
     """The hour's row of one unit's readings."""
     blocks = [summarise(block, "minute", limit=limit, unit=(unit,)) for block in raw.blocks()]
     return join(Statistics.concat(blocks), "hour", limit=limit)
+
+
+def day_of(hours: Aggregate, source: HourSource, *, limit: int) -> Statistics:
+    """A day's row from its hours, or from raw where they are of several units."""
+    if not mixed(hours.statistics, "day").any():
+        return join(hours.statistics, "day", limit=limit)
+    unit, series = newest_unit(hours.statistics), hours.footer.series
+    keys = [SensorHour(series, part.number) for part in hours.footer.parts]
+    rows = [hour_in_unit(source.open(key), unit, limit=limit) for key in keys]
+    return join(Statistics.concat(rows), "day", limit=limit)
 
 
 def newest_unit(found: Statistics) -> str | None:

@@ -21,16 +21,15 @@ import msgspec
 
 from sensor_storage.aggregation.batch import Batch, Known, carry_json, carry_of
 from sensor_storage.aggregation.carry import carry_out, time_weighted
-from sensor_storage.aggregation.files import Aggregate, Parameters, Part, encode_aggregate, read_aggregate
-from sensor_storage.aggregation.join import join, mixed
+from sensor_storage.aggregation.files import Parameters, Part, encode_aggregate, read_aggregate
 from sensor_storage.aggregation.plan import plan_carried, plan_carry_in, plan_closed, plan_days, reached_hours
-from sensor_storage.aggregation.raw_hours import HourSource, hour_in_unit, minutes_and_hour, newest_unit
+from sensor_storage.aggregation.raw_hours import HourSource, day_of, minutes_and_hour
 from sensor_storage.aggregation.rows import Row, with_rows
 from sensor_storage.aggregation.statistics import Statistics
 from sensor_storage.aggregation.windows import HOURS_PER_DAY, LEVELS, WIDTH, Level, period_of, period_start
 from sensor_storage.errors import Damaged
 from sensor_storage.model import SensorHour, Series
-from sensor_storage.storage.aggregate_catalog import AggregateRecord, Span, Spanned
+from sensor_storage.storage.aggregate_catalog import AggregateFile, AggregateRecord, Span, Spanned
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
@@ -82,6 +81,11 @@ class AggregateReport:
         return bool(self.hours or self.days)
 
 
+def parameters_text(policy: AggregatePolicy) -> str:
+    """What the catalog keeps, to see that aggregates were made with other settings."""
+    return msgspec.json.encode((policy.levels, policy.parameters)).decode()
+
+
 class Aggregator:
     """The only writer of aggregates of one data directory."""
 
@@ -107,7 +111,7 @@ class Aggregator:
             return report
         if not self._started:
             self._disk.settle()
-            self._catalog.use(msgspec.json.encode((self._policy.levels, self._policy.parameters)).decode())
+            self._catalog.use(parameters_text(self._policy))
             self._started = True
         self._blocked = {key: item for key, item in self._blocked.items() if item[0] > now}
         hours = self._due("hour", watermark, report, flush=flush or self._policy.open_hours)  # 1
@@ -117,12 +121,20 @@ class Aggregator:
         report.blocked = {path: why for _, path, why in self._blocked.values()}
         return report
 
-    def due_hours(self) -> int:
-        """How many sensor-hours have readings that no aggregate has yet, open ones included."""
-        return self._catalog.due_count("hour")
+    def due_hours(self, watermark: float) -> int:
+        """How many sensor-hours are over and have readings that their aggregates have not."""
+        return self._catalog.due_count("hour", before=self._closed("hour", watermark))
+
+    def make_all_again(self) -> None:
+        """Everything is due, whatever was known."""
+        self._catalog.forget_all()
+        self._started = False
+
+    def _closed(self, span: Span, watermark: float) -> int:
+        return plan_closed(span, watermark, self._policy.settle_seconds)
 
     def _due(self, span: Span, watermark: float, report: AggregateReport, *, flush: bool) -> list[Spanned]:
-        before = None if flush else plan_closed(span, watermark, self._policy.settle_seconds)
+        before = None if flush else self._closed(span, watermark)
         bound = self._policy.round_hours
         found = self._catalog.due(span, before=before, limit=bound + len(self._blocked))
         due = [key for key in found if key not in self._blocked]
@@ -140,6 +152,7 @@ class Aggregator:
             raise
         self._catalog.mark_due(batch.reached)
         self._catalog.record(batch.records)
+        self._catalog.record_files(batch.files)
         report.hours += len(batch.records)
         report.more |= any(key.span == "hour" for key in batch.reached)
         report.files += len(batch.asides)
@@ -211,6 +224,7 @@ class Aggregator:
             raise
         self._catalog.mark_due(batch.reached)
         self._catalog.record(batch.records)
+        self._catalog.record_files(batch.files)
         report.days += len(batch.records)
         report.more |= bool(batch.reached)
         report.files += len(batch.asides)
@@ -229,7 +243,7 @@ class Aggregator:
                     self._block(Spanned(series, "day", day), path, error, now)
                 continue
             try:
-                whole = self._day(series, hours)
+                whole = day_of(hours, self._source, limit=self._limit)
             except (Damaged, FileNotFoundError) as error:
                 self._block(Spanned(series, "day", day), path, error, now)
                 continue
@@ -257,24 +271,14 @@ class Aggregator:
         batch.reached += able
         return bool(able)
 
-    def _day(self, series: Series, hours: Aggregate) -> Statistics:
-        """A day's row from its hours, or from raw where they are of several units."""
-        if not mixed(hours.statistics, "day").any():
-            return join(hours.statistics, "day", limit=self._limit)
-        unit = newest_unit(hours.statistics)
-        of_unit = [
-            hour_in_unit(self._source.open(SensorHour(series, part.number)), unit, limit=self._limit)
-            for part in hours.footer.parts
-        ]
-        return join(Statistics.concat(of_unit), "day", limit=self._limit)
-
     def _write_minutes(self, series: Series, minutes: Statistics, part: Part, batch: Batch) -> str:
         held = time_weighted(minutes, "minute", [part.carry_in], limit=self._limit)
         data = encode_aggregate(
             series, "minute", minutes, held, parts=[part], parameters=[self._policy.parameters]
         )
         path = self._path(series, "minute", part.number * WIDTH["hour"])
-        return batch.write(self._disk, path, data)
+        file = AggregateFile(series, "minute", part.number, len(data))
+        return batch.write(self._disk, path, data, file=file)
 
     def _write_rows(
         self, series: Series, level: Level, rows: dict[int, Row], sources: dict[int, str], batch: Batch
@@ -308,7 +312,8 @@ class Aggregator:
                 limit=self._limit,
                 parameters=self._policy.parameters,
             )
-            digests |= dict.fromkeys(mine, batch.write(self._disk, path, data))
+            file = AggregateFile(series, level, period, len(data))
+            digests |= dict.fromkeys(mine, batch.write(self._disk, path, data, file=file))
         return digests
 
     def _around(self, numbers: Sequence[int]) -> tuple[int, int]:

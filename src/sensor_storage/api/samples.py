@@ -63,6 +63,11 @@ def _maintain(status: MaintainStatus) -> Iterator[Sample]:
     yield metrics.WRITTEN_BYTES.sample(status.written_bytes)
     yield metrics.ROUND_SECONDS.sample(status.last_round_seconds)
     yield metrics.BLOCKED.sample(len(status.blocked))
+    yield metrics.DUE_AGGREGATES.sample(status.due_aggregates)
+    yield metrics.AGGREGATED_READINGS.sample(status.aggregated_readings)
+    yield metrics.AGGREGATE_FILES_WRITTEN.sample(status.aggregate_files_written)
+    yield metrics.AGGREGATE_WRITTEN_BYTES.sample(status.aggregate_written_bytes)
+    yield metrics.AGGREGATE_SECONDS.sample(status.last_aggregate_seconds)
 
 
 def _sizes(sizes: Sizes, now: float) -> Iterator[Sample]:
@@ -73,5 +78,6 @@ def _sizes(sizes: Sizes, now: float) -> Iterator[Sample]:
     yield metrics.STAGED_BYTES.sample(sizes.staged_bytes)
     yield metrics.OLDEST_WAITING.sample(max(0.0, now - sizes.oldest_staged) if sizes.oldest_staged else 0)
     yield metrics.HOUR_FILES.sample(sizes.hour_files)
+    yield metrics.AGGREGATE_FILES.sample(sizes.aggregate_files)
     yield metrics.DISK_FREE.sample(sizes.disk_free_bytes)
     yield metrics.DISK_SIZE.sample(sizes.disk_size_bytes)

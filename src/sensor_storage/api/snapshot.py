@@ -42,6 +42,8 @@ class Sizes:
     hour_files: int
     rows: int
     raw_bytes: int
+    aggregate_files: int
+    aggregated_bytes: int
     staged_files: int
     staged_bytes: int
     oldest_staged: float | None
@@ -55,6 +57,7 @@ class Sizes:
         """Bytes by part of the tree."""
         return {
             "raw": self.raw_bytes,
+            "aggregated": self.aggregated_bytes,
             "staging": self.staged_bytes,
             "deadletter": self.dead_letter_bytes,
             "ledger": self.ledger_bytes,
@@ -77,7 +80,7 @@ class Meter:
 
     def measure(self) -> Sizes:
         """Raw by the catalog, staging by its directory, the rest by a walk at most every half minute."""
-        files, rows, raw_bytes = catalog_sums(self._layout)
+        files, rows, raw_bytes, aggregate_files, aggregated_bytes = catalog_sums(self._layout)
         staged = self._layout.staged_files()
         dead_letter_bytes, ledger_bytes = self._walk()
         disk = shutil.disk_usage(_existing(self._layout.root))
@@ -85,6 +88,8 @@ class Meter:
             hour_files=files,
             rows=rows,
             raw_bytes=raw_bytes,
+            aggregate_files=aggregate_files,
+            aggregated_bytes=aggregated_bytes,
             staged_files=len(staged),
             staged_bytes=_size(path for _, path in staged),
             oldest_staged=staged[0][0].created / 1000 if staged else None,
@@ -103,18 +108,22 @@ class Meter:
             return self._walked[1:]
 
 
-def catalog_sums(layout: Layout) -> tuple[int, int, int]:
-    """Hour files, their rows and bytes; zeros without a catalog that can be read: it is only a cache."""
+def catalog_sums(layout: Layout) -> tuple[int, int, int, int, int]:
+    """Hour files, their rows and bytes; aggregate files and their bytes.
+
+    Zeros without a catalog that can be read: it is only a cache.
+    """
+    nothing = (0, 0, 0, 0, 0)
     if not layout.catalog.exists():
-        return 0, 0, 0
+        return nothing
     try:
         catalog = Catalog(layout, read_only=True)
     except sqlite3.DatabaseError:
-        return 0, 0, 0
+        return nothing
     try:
-        return catalog.sums()
+        return (*catalog.sums(), *catalog.aggregates.file_sums())
     except (sqlite3.DatabaseError, TypeError):
-        return 0, 0, 0
+        return nothing
     finally:
         catalog.close()
 

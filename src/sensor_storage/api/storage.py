@@ -32,6 +32,10 @@ class Counts(BaseModel):
     empty_messages: int = 0
     gaps: int = Field(default=0, description="Stretches of offsets that Kafka no longer had.")
     hour_files: int = 0
+    aggregate_files: int = 0
+    due_aggregates: int = Field(
+        default=0, description="Sensor-hours that are over and whose aggregates are to be made or mended."
+    )
     staged_files: int = 0
 
 
@@ -65,7 +69,9 @@ class Stats(BaseModel):
 
     time: datetime
     counts: Counts
-    size_bytes: dict[str, int] = Field(description="Bytes by part: raw, staging, deadletter, ledger, total.")
+    size_bytes: dict[str, int] = Field(
+        description="Bytes by part: raw, aggregated, staging, deadletter, ledger, total."
+    )
     disk: Disk
     oldest_waiting: datetime | None = Field(description="When the oldest file in staging was begun.")
     workers: list[Worker]
@@ -138,7 +144,9 @@ def routes(layout: Layout, clock: Clock, meter: Meter, changes_allowed: ChangesA
 def stats_of(snapshot: Snapshot, sizes: Sizes) -> Stats:
     """The statistics of a moment; counts are as the maintain worker last reported them."""
     maintain = snapshot.maintain
-    counts = Counts(hour_files=sizes.hour_files, staged_files=sizes.staged_files)
+    counts = Counts(
+        hour_files=sizes.hour_files, aggregate_files=sizes.aggregate_files, staged_files=sizes.staged_files
+    )
     if maintain:
         counts.received_messages = maintain.received_messages
         counts.received_readings = maintain.received_readings
@@ -147,6 +155,7 @@ def stats_of(snapshot: Snapshot, sizes: Sizes) -> Stats:
         counts.dead_letters = maintain.dead_letters
         counts.empty_messages = maintain.empty
         counts.gaps = maintain.gaps
+        counts.due_aggregates = maintain.due_aggregates
     oldest = sizes.oldest_staged
     return Stats(
         time=datetime.fromtimestamp(snapshot.now, UTC),

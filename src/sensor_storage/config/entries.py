@@ -98,7 +98,13 @@ def _text(value: object, *, seconds: bool) -> str:
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if isinstance(value, re.Pattern):
         return str(value.pattern)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else _plain(value)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(value) or "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _duration_text(value: timedelta) -> str:

@@ -29,6 +29,9 @@ _SIBLINGS = frozenset({"aggregated", "staging", "deadletter", "ledger", "damaged
 _HIGHEST_PORT = 65_535
 _FORM_NAMES = frozenset({"readings", "values"})
 FIELD_ROLES = ("asset", "sensor", "time", "value", "unit", "quality", "rate")
+_LEVELS = ("minute", "hour", "day")
+_WEEK = timedelta(days=7)
+_FLAGS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
 _Value = TypeVar("_Value")
 
 
@@ -181,6 +184,26 @@ def _file(value: object) -> Path:
         raise ValueError(error.strerror or "it cannot be read") from None
 
 
+def _levels(value: object) -> tuple[str, ...]:
+    listed = value if isinstance(value, list | tuple) else str(value).split(",")
+    names = tuple(str(name).strip().lower() for name in listed)
+    if names in {("",), ("none",)}:
+        return ()
+    if names != _LEVELS[: len(names)]:
+        raise ValueError("each level is made from the one before it")
+    return names
+
+
+def _at_most_a_week(value: timedelta) -> timedelta:
+    if value > _WEEK:
+        raise ValueError("longer than seven days")
+    return value
+
+
+def _flag(value: object) -> object:
+    return _FLAGS.get(str(value).strip().lower(), value)
+
+
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), Rule("text")]
 Host = Annotated[
     str,
@@ -206,6 +229,19 @@ DurationOrZero = Annotated[
     PlainValidator(_duration),
     Rule("a time, or 0: seconds, or with a unit as in 500ms, 5m, 24h, 1d"),
 ]
+CarryLimit = Annotated[
+    timedelta,
+    PlainValidator(_duration),
+    AfterValidator(_above_zero),
+    AfterValidator(_at_most_a_week),
+    Rule("a time above 0 and at most 7d: seconds, or with a unit as in 5m, 1h"),
+]
+Levels = Annotated[
+    tuple[str, ...],
+    PlainValidator(_levels),
+    Rule("minute, or minute,hour, or minute,hour,day, or none: each level is made from the one before it"),
+]
+Flag = Annotated[bool, BeforeValidator(_flag), Rule("true or false")]
 Size = Annotated[
     ByteSize,
     BeforeValidator(_size),

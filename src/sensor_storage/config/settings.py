@@ -215,6 +215,22 @@ class CompactSettings(Branch):
     )
 
 
+class AggregateSettings(Branch):
+    """What minutes, hours and days of a sensor say."""
+
+    aggregation_levels: kinds.Levels = _setting(
+        "AGGREGATION_LEVELS", ("minute", "hour", "day"), "Which aggregates are kept; none: no aggregates."
+    )
+    carry_limit: kinds.CarryLimit = _setting(
+        "CARRY_LIMIT_SECONDS",
+        timedelta(hours=1),
+        "How long a reading counts in the time-weighted mean when no other follows.",
+    )
+    uncertain_is_good: kinds.Flag = _setting(
+        "UNCERTAIN_IS_GOOD", True, "Do readings of uncertain quality enter the aggregates?"
+    )
+
+
 class ServiceSettings(Branch):
     """Where the service answers."""
 
@@ -251,6 +267,7 @@ class Settings(Branch):
     storage: StorageSettings = StorageSettings()
     ingest: IngestSettings = IngestSettings()
     compact: CompactSettings = CompactSettings()
+    aggregate: AggregateSettings = AggregateSettings()
     service: ServiceSettings = ServiceSettings()
     log: LogSettings = LogSettings()
     origins: dict[str, str] = Field(default_factory=dict, repr=False)

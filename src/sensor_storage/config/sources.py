@@ -19,7 +19,6 @@ from sensor_storage.config.entries import entries, rooms
 CONFIG_FILE_VARIABLE = "SENSOR_STORAGE_CONFIG"
 LATER = frozenset(
     {
-        "AGGREGATION_LEVELS",
         "API_KEYS",
         "API_KEYS_FILE",
         "AZURE_ACCESS_TIER",
@@ -31,7 +30,6 @@ LATER = frozenset(
         "AZURE_STORAGE_CONNECTION_STRING",
         "AZURE_STORAGE_KEY",
         "AZURE_STORAGE_SAS_TOKEN",
-        "CARRY_LIMIT_SECONDS",
         "CLEANUP_AGE_DAYS",
         "CLEANUP_DRY_RUN",
         "CLEANUP_ENABLED",

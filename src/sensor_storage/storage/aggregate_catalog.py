@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from sensor_storage.model import Series
+from sensor_storage.storage.parquet import content_digest
 
 Span: TypeAlias = Literal["hour", "day"]
 """An hour stands for its minutes and its own row; a day for its row."""
@@ -38,6 +39,25 @@ CREATE TABLE IF NOT EXISTS aggregate_due (
     number INTEGER NOT NULL,
     PRIMARY KEY (span, asset, sensor, number)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS aggregate_file (
+    asset TEXT NOT NULL,
+    sensor TEXT NOT NULL,
+    level TEXT NOT NULL,
+    period INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    PRIMARY KEY (asset, sensor, level, period)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS aggregate_total (files INTEGER, size_bytes INTEGER);
+INSERT INTO aggregate_total SELECT 0, 0 WHERE NOT EXISTS (SELECT 1 FROM aggregate_total);
+CREATE TRIGGER IF NOT EXISTS aggregate_added AFTER INSERT ON aggregate_file BEGIN
+    UPDATE aggregate_total SET files = files + 1, size_bytes = size_bytes + NEW.size_bytes;
+END;
+CREATE TRIGGER IF NOT EXISTS aggregate_changed AFTER UPDATE OF size_bytes ON aggregate_file BEGIN
+    UPDATE aggregate_total SET size_bytes = size_bytes + NEW.size_bytes - OLD.size_bytes;
+END;
+CREATE TRIGGER IF NOT EXISTS aggregate_removed AFTER DELETE ON aggregate_file BEGIN
+    UPDATE aggregate_total SET files = files - 1, size_bytes = size_bytes - OLD.size_bytes;
+END;
 CREATE TABLE IF NOT EXISTS aggregate_parameters (parameters TEXT NOT NULL);
 CREATE TRIGGER IF NOT EXISTS due_when_added AFTER INSERT ON hour_file BEGIN
     INSERT INTO aggregate_due SELECT NEW.asset, NEW.sensor, 'hour', NEW.hour WHERE NOT EXISTS (
@@ -75,6 +95,15 @@ class AggregateRecord(NamedTuple):
     carry_in: str | None
     carry_out: str | None
     digest: str
+
+
+class AggregateFile(NamedTuple):
+    """One aggregate file: the period it is of is counted since 1970-01-01."""
+
+    series: Series
+    level: str
+    period: int
+    size_bytes: int
 
 
 class AggregateCatalog:
@@ -151,6 +180,36 @@ class AggregateCatalog:
                     keys,
                 )
 
+    def record_files(self, files: Iterable[AggregateFile]) -> None:
+        """Remember the files' sizes."""
+        for part in _parts(files):
+            rows = [(*item.series, *item[1:]) for item in part]
+            with self._room(), self._db:
+                self._db.executemany(
+                    "INSERT INTO aggregate_file VALUES (?, ?, ?, ?, ?)"
+                    " ON CONFLICT DO UPDATE SET size_bytes = excluded.size_bytes",
+                    rows,
+                )
+
+    def file_sums(self) -> tuple[int, int]:
+        """How many aggregate files there are, and their bytes."""
+        row = self._db.execute("SELECT files, size_bytes FROM aggregate_total").fetchone()
+        return row[0], row[1]
+
+    def series(self) -> list[Series]:
+        """Every sensor that has an hour file or an aggregate."""
+        rows = self._db.execute(
+            "SELECT asset, sensor FROM hour_file UNION SELECT asset, sensor FROM aggregate"
+        )
+        return [Series(asset, sensor) for asset, sensor in rows]
+
+    def contents(self, series: Series) -> dict[int, str]:
+        """By hour the content digest of a sensor's hour files."""
+        rows = self._db.execute(
+            "SELECT hour, totals FROM hour_file WHERE asset = ? AND sensor = ? ORDER BY hour", series
+        )
+        return {hour: content_digest(totals) for hour, totals in rows}
+
     def mark_due(self, keys: Iterable[Spanned]) -> None:
         """They are to be made again."""
         for part in _parts(keys):
@@ -174,9 +233,8 @@ class AggregateCatalog:
     def forget_all(self) -> None:
         """Nothing is known of any aggregate; with the next `use` everything is due."""
         with self._room(), self._db:
-            self._db.executescript(
-                "DELETE FROM aggregate; DELETE FROM aggregate_due; DELETE FROM aggregate_parameters;"
-            )
+            for table in ("aggregate", "aggregate_due", "aggregate_file", "aggregate_parameters"):
+                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - the names above
 
 
 def _parts(items: Iterable[Any]) -> Iterable[list[Any]]:

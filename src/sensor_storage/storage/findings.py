@@ -16,6 +16,7 @@ FindingKind: TypeAlias = Literal[
     "changed",  # a whole, well-formed file, but not the one that was written
     "misplaced",  # a row or a file stands where another belongs
     "unsorted",  # the rows are not in canonical order
+    "stale",  # an aggregate that is not of the readings now stored, and that nobody is about to make again
     "foreign",  # not a file of this service
 ]
 

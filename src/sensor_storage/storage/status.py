@@ -80,6 +80,11 @@ class MaintainStatus(msgspec.Struct, frozen=True, kw_only=True):
     runs_written: int
     written_bytes: int
     last_round_seconds: float
+    due_aggregates: int = 0
+    aggregate_files_written: int = 0
+    aggregate_written_bytes: int = 0
+    aggregated_readings: int = 0
+    last_aggregate_seconds: float = 0.0
     blocked: dict[str, str] = {}
     halted: str = ""
 

@@ -23,7 +23,7 @@ Exit codes: 0 sound; 1 damaged, or not a file of this service."""
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @output_options
 def command(output: Output, file: Path) -> int:
-    """Show what a segment, run, hour, ledger or dead letter file says of itself, its digest checked first."""
+    """Show what a file of this service, of whatever kind, says of itself; its digest is checked first."""
     try:
         checked = CheckedFile(file)
         facts = _facts(checked)
@@ -59,6 +59,9 @@ def _facts(file: CheckedFile) -> dict[str, object]:
             "sensor": sensor,
             "hour": datetime.fromtimestamp(hour * 3600, UTC).isoformat(),
         }
+    if footer.get("level"):
+        facts |= {name: footer[name] for name in ("level", "series", "parameters", "carry_out")}
+        facts["parts"] = [f"{part['number']}: {part['digest']}" for part in footer["parts"]]
     facts["sources"] = [_source(item) for item in footer.get("totals", [])]
     facts["ledger"] = [_entry(item) for item in footer.get("ledger", [])]
     facts["columns"] = {field.name: _type(field.type) for field in file.parquet.schema_arrow}

@@ -1,33 +1,46 @@
-"""`rebuild`: the catalog again from the files."""
+"""`rebuild`: the catalog again from the files, or the aggregates from raw."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
+from sensor_storage.aggregation.check import adopt
 from sensor_storage.config import Settings
 from sensor_storage.errors import Damaged
-from sensor_storage.main import layout_of
+from sensor_storage.main import aggregate_policy, layout_of
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.hour_files import HourFile, describe
+from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import own
 from sensor_storage.storage.tree_walk import hour_files
+from sensor_storage.verbs.aggregate import make, tell
 from sensor_storage.verbs.options import Output, output_options, settings_options
 
 EPILOG = """\b
-Example:
-  sensor-storage rebuild --data ./plant
+Examples:
+  sensor-storage rebuild --data ./plant     the catalog, from hour files and aggregates
+  sensor-storage rebuild aggregates         every aggregate, from the hour files
 
-The service must not run. Exit codes: 0 done; 1 some files are damaged and left out; 5 the service runs."""
+For the catalog the service must not run; for aggregates a running one is asked to do it. Exit codes: 0 done;
+1 some files are damaged and left out; 5 the service runs, or does not answer."""
 _PROGRESS_FILES = 1000
 
 
 @click.command("rebuild", epilog=EPILOG)
+@click.argument("what", type=click.Choice(["catalog", "aggregates"]), default="catalog")
 @output_options
 @settings_options
-def command(output: Output, settings: Settings) -> int:
-    """Make the catalog again from the hour files; it is a cache, and nothing else is touched."""
+def command(output: Output, settings: Settings, what: str) -> int:
+    """Make the catalog again from hour files and aggregates, or the aggregates from the hour files."""
     layout = layout_of(settings)
+    if what == "aggregates":
+        return tell(output, make(output, settings, layout, again=True))
+    return _catalog(output, settings, layout)
+
+
+def _catalog(output: Output, settings: Settings, layout: Layout) -> int:
+    """It is a cache, and nothing else is touched."""
     damaged: list[Path] = []
 
     def described() -> Iterator[HourFile]:
@@ -47,9 +60,11 @@ def command(output: Output, settings: Settings) -> int:
             layout.catalog.with_name(layout.catalog.name + suffix).unlink(missing_ok=True)
         catalog = Catalog(layout)
         count = catalog.replace(described())
+        aggregates = adopt(layout, catalog.aggregates, aggregate_policy(settings))
         catalog.close()
     output.summary(
-        {"files": count, "damaged": len(damaged)},
-        f"{count:,} files in the catalog" + (f", {len(damaged):,} damaged ones left out" if damaged else ""),
+        {"files": count, "aggregates": aggregates, "damaged": len(damaged)},
+        f"{count:,} files in the catalog and {aggregates:,} aggregates"
+        + (f", {len(damaged):,} damaged ones left out" if damaged else ""),
     )
     return 1 if damaged else 0

@@ -149,6 +149,7 @@ def screen(report: Report) -> Iterator[str]:
         yield _row(worker.name, _worker(worker))
     yield _row("staging", _staging(stats))
     yield _row("raw", f"{stats.counts.hour_files:,} hour files · {decimal(stats.size_bytes['raw'])}")
+    yield _row("aggregates", _aggregates(stats))
     yield _row("letters", f"{stats.counts.dead_letters:,} · {decimal(stats.size_bytes['deadletter'])}")
     yield _row("disk", f"{decimal(stats.disk.free_bytes)} free of {decimal(stats.disk.size_bytes)}")
     if report.running and report.health.reasons:
@@ -167,6 +168,12 @@ def _worker(worker: Worker) -> str:
     told += [f"error: {worker.error}"] if worker.error else []
     told += [f"blocked by {path}" for path in worker.blocked]
     return " · ".join(told)
+
+
+def _aggregates(stats: Stats) -> str:
+    text = f"{stats.counts.aggregate_files:,} files · {decimal(stats.size_bytes['aggregated'])}"
+    due = stats.counts.due_aggregates
+    return text + (f" · {due:,} sensor-hours to be made" if due else "")
 
 
 def _staging(stats: Stats) -> str:

@@ -1,12 +1,19 @@
 """`verify`: prove that nothing is missing or double."""
 
+import sqlite3
 import time
+from contextlib import closing
 
 import click
 import msgspec
 
+from sensor_storage.aggregation.check import AggregateCheck, check_aggregates
+from sensor_storage.aggregation.raw_hours import LocalHours
+from sensor_storage.aggregation.samples import judge_by
 from sensor_storage.config import Settings
-from sensor_storage.main import layout_of
+from sensor_storage.main import aggregate_policy, layout_of
+from sensor_storage.storage.catalog import Catalog
+from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.verify import verify
 from sensor_storage.storage.verify_report import PartitionReport, VerifyReport
 from sensor_storage.verbs.options import Output, output_options, settings_options
@@ -35,16 +42,31 @@ def command(output: Output, settings: Settings, full: bool) -> int:
             output.progress({"files": files, "rows": rows}, f"{files:,} files, {rows:,} readings …")
 
     report = verify(layout, full=full, progress=progress)
+    aggregates = _aggregates(settings, layout, full=full)
     for partition in report.partitions:
         output.item({"kind": "partition", **msgspec.to_builtins(partition)}, _partition_line(partition))
-    for finding in report.findings:
+    for finding in [*report.findings, *aggregates.findings]:
         text = f"{finding.kind}: {finding.where}: {finding.detail}" + (
             f" ({finding.hint})" if finding.hint else ""
         )
         output.item({"finding": finding.kind, **msgspec.to_builtins(finding)}, text)
     seconds = round(time.monotonic() - began, 1)
-    output.summary(_summary(report, seconds), _verdict(report, seconds))
-    return 0 if report.clean else 1
+    output.summary(_summary(report, aggregates, seconds), _verdict(report, aggregates, seconds))
+    return 0 if report.clean and not aggregates.findings else 1
+
+
+def _aggregates(settings: Settings, layout: Layout, *, full: bool) -> AggregateCheck:
+    """What is wrong with the aggregates; without a catalog nobody knows which of them are due."""
+    if not layout.catalog.exists():
+        return AggregateCheck()
+    numbering, uncertain = settings.decode.quality_numbering, settings.aggregate.uncertain_is_good
+    source = LocalHours(layout, judge_by(numbering, uncertain_is_good=uncertain)) if full else None
+    try:
+        with closing(Catalog(layout, read_only=True)) as catalog:
+            policy = aggregate_policy(settings)
+            return check_aggregates(layout, catalog.aggregates, policy, full_with=source)
+    except sqlite3.DatabaseError:  # told as damaged already, or of an earlier version
+        return AggregateCheck()
 
 
 def _partition_line(item: PartitionReport) -> str:
@@ -56,10 +78,10 @@ def _partition_line(item: PartitionReport) -> str:
     return line + gaps
 
 
-def _summary(report: VerifyReport, seconds: float) -> dict[str, object]:
+def _summary(report: VerifyReport, aggregates: AggregateCheck, seconds: float) -> dict[str, object]:
     return {
-        "clean": report.clean,
-        "findings": len(report.findings) + report.more_findings,
+        "clean": report.clean and not aggregates.findings,
+        "findings": len(report.findings) + report.more_findings + len(aggregates.findings),
         "full": report.full,
         "files": report.files,
         "trusted_files": report.trusted_files,
@@ -71,11 +93,14 @@ def _summary(report: VerifyReport, seconds: float) -> dict[str, object]:
         "gaps": sum(len(item.gaps) for item in report.partitions),
         "conflicts": report.conflicts,
         "catalog": report.catalog,
+        "aggregates": aggregates.files,
+        "aggregates_made_again": aggregates.made_again,
+        "due_aggregates": aggregates.due,
         "seconds": seconds,
     }
 
 
-def _verdict(report: VerifyReport, seconds: float) -> str:
+def _verdict(report: VerifyReport, aggregates: AggregateCheck, seconds: float) -> str:
     readings = sum(item.readings for item in report.partitions)
     looked = f"{report.files:,} files, {readings:,} readings, {seconds} s"
     notes = [] if report.catalog else ["There is no catalog; `sensor-storage rebuild` makes one."]
@@ -83,7 +108,9 @@ def _verdict(report: VerifyReport, seconds: float) -> str:
         notes.append("Where the broker has no topic ids, replays make the ledger's counts bounds.")
     if report.conflicts:
         notes.append(f"{report.conflicts:,} readings share an address and differ; both are kept.")
-    if report.clean:
+    if aggregates.due:
+        notes.append(f"{aggregates.due:,} hours and days are due; `sensor-storage aggregate` makes them.")
+    if report.clean and not aggregates.findings:
         return "\n".join([*notes, f"No loss, no duplicate. {looked}"])
-    count = len(report.findings) + report.more_findings
+    count = len(report.findings) + report.more_findings + len(aggregates.findings)
     return "\n".join([*notes, f"{count:,} problems found. {looked}"])
