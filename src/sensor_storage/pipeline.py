@@ -183,6 +183,7 @@ class MaintainLoop:
                     self._patiently(self._compact)
                     compact_at = self._clock.monotonic() + _ROUND_SECONDS / 2
                 self._patiently(self._aggregate_round)
+                self._tell()
                 self._control.serve()
         except Halt as error:
             self._tell(halted=error.message)
@@ -217,7 +218,6 @@ class MaintainLoop:
             self._disk_full = True
         else:
             self._disk_full = False
-        self._tell()
 
     def _compact(self) -> None:
         self._round(flush=False)
