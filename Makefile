@@ -16,7 +16,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 p
 # Downloads for the embedded broker stay inside the checkout.
 export SENSOR_STORAGE_CACHE := $(CURDIR)/.cache
 
-.PHONY: help install run demo test test-kafka check format bench proof lock env-example clean
+.PHONY: help install run demo test test-kafka check format bench proof fuzz lock env-example clean
 
 help:  ## Print these lines
 	@awk 'BEGIN { FS = ":.*## "; print "Usage: make VERB\n" } /^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ bench: install  ## Measure the speed of each stage
 
 proof: install  ## Run the long fault runs
 	$(BIN)/python scripts/proof.py
+
+fuzz: $(STAMP)  ## Decode a hundred thousand damaged messages among good ones
+	PYTHONPATH=tests $(BIN)/python scripts/fuzz.py
 
 lock: $(STAMP)  ## Resolve the dependencies again and pin them by digest
 	$(UV_COMPILE) pyproject.toml --output-file requirements.txt

@@ -13,13 +13,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sensor_storage.kafka.batch import Decoded, MessageBatch, Rejected
-from sensor_storage.kafka.exact import BAD, Exact, Rules, Wave, decode_exactly
+from sensor_storage.kafka.coding import judged
+from sensor_storage.kafka.exact import Exact, Rules, Wave, decode_exactly
 from sensor_storage.kafka.fields import Around
 from sensor_storage.kafka.learning import Shapes
-from sensor_storage.kafka.msgpack_tree import Format
+from sensor_storage.kafka.msgpack_tree import Format, is_msgpack
 from sensor_storage.kafka.names import Aliases, TopicNames, TopicPattern, key_asset
+from sensor_storage.kafka.records import Surroundings
 from sensor_storage.kafka.refusal import Refused
-from sensor_storage.kafka.shape import Surroundings
 from sensor_storage.kafka.timestamps import LATEST_MS
 from sensor_storage.model import DECODE_REVISION, Series
 from sensor_storage.storage.coded import Coded
@@ -159,7 +160,7 @@ def _decode_singly(
             continue
         if lessons:
             lessons -= 1
-            shapes.learn(exact.tree)
+            shapes.learn(exact.tree, packed=is_msgpack(message or b"", rules.form))
         found.append((row, exact._replace(tree=None)))
 
 
@@ -200,10 +201,7 @@ def _from_waves(batch: MessageBatch, found: list[tuple[int, Exact]]) -> Readings
     messages = np.repeat(np.array([row for row, _, _ in placed], np.int64), sizes)
     firsts = np.array([first for _, first, _ in placed], np.int64)
     null = np.concatenate([wave.samples.null for wave in waves])
-    quality = _repeated([wave.quality for wave in waves], sizes)
-    if null.any():
-        values = quality.values if BAD in quality.values else (*quality.values, BAD)
-        quality = Coded(np.where(null, np.int32(values.index(BAD)), quality.codes), values).compact()
+    quality = judged(_repeated([wave.quality for wave in waves], sizes), null)
     return Readings(
         series=SeriesColumn(
             _repeated([wave.asset for wave in waves], sizes),

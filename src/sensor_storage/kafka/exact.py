@@ -29,6 +29,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sensor_storage.kafka.coding import BAD
 from sensor_storage.kafka.fields import (
     Around,
     SpellingWanted,
@@ -55,7 +56,6 @@ from sensor_storage.kafka.waveform import (
 )
 
 MAX_READINGS = 100_000
-BAD = "bad"
 
 
 class Row(NamedTuple):

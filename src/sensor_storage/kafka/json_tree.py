@@ -57,7 +57,7 @@ class Digits:
 
 def parse(message: bytes) -> Tree:
     """The tree of a message; Refused where it is not one JSON value in UTF-8, or nests too deeply."""
-    if len(message) > _SMALL and _is_large(message) and _is_large(_STRING.sub(b"", message)):
+    if len(message) > _SMALL and is_large(message) and is_large(_STRING.sub(b"", message)):
         raise too_large()
     if message.count(b"[") + message.count(b"{") > MAX_DEPTH and _nesting(message) > MAX_DEPTH:
         raise too_deep()
@@ -133,7 +133,7 @@ def _integer(text: str) -> int | Digits:
     return int(text) if len(text) <= _INT_DIGITS else Digits(text)
 
 
-def _is_large(message: bytes) -> bool:
+def is_large(message: bytes) -> bool:
     """May it hold more than the limits, or its strings many brackets and commas?"""
     return (
         message.count(b"[") + message.count(b"{") > MAX_CONTAINERS
