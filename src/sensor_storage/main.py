@@ -2,6 +2,7 @@
 
 import socket
 import uuid
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -18,6 +19,7 @@ from sensor_storage.config.memory import plan_memory
 from sensor_storage.kafka.backpressure import Limits
 from sensor_storage.kafka.consumer import GroupConsumer
 from sensor_storage.kafka.decoder import Decoder, DecodeSettings
+from sensor_storage.kafka.handover import leave_group
 from sensor_storage.kafka.ingest import Ingest, IngestPolicy
 from sensor_storage.kafka.names import Aliases
 from sensor_storage.kafka.topics import TopicDirectory, TopicWatch
@@ -27,7 +29,6 @@ from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.compact import Compactor, WritePolicy
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.ledger import Coverage
 from sensor_storage.storage.ledger_files import read_all_ledgers
 
 _MICROSECONDS = 1_000_000
@@ -49,7 +50,8 @@ def build_ingest(settings: Settings, worker: str) -> IngestLoop:
     membership = {
         **client,
         "group.id": settings.kafka.consumer_group,
-        "group.instance.id": f"{instance_id(settings, layout)}-{worker}",
+        "group.instance.id": member_name(settings, layout, worker),
+        "group.protocol": settings.kafka.group_protocol,
         "queued.max.messages.kbytes": memory.fetch_queue_kilobytes,
     }
     reset = settings.kafka.auto_offset_reset
@@ -70,7 +72,7 @@ def build_ingest(settings: Settings, worker: str) -> IngestLoop:
             disk=disk,
             clock=clock,
             decode=build_decoder(settings).decode,
-            coverage=Coverage(read_all_ledgers(layout)),
+            ledger=partial(read_all_ledgers, layout),
             policy=IngestPolicy(
                 max_rows=settings.ingest.max_rows_per_file,
                 max_bytes=memory.segment_bytes,
@@ -181,8 +183,20 @@ def build_worker(settings: Settings, worker: str) -> Loop:
     return build_ingest(settings, worker)
 
 
+def build_leave(settings: Settings, workers: Iterable[str]) -> Callable[[], None]:
+    """What ends the membership of ingest workers that have closed, so that others read on at once."""
+    layout = layout_of(settings)
+    members = [member_name(settings, layout, worker) for worker in workers]
+    return partial(leave_group, settings.kafka.client_properties(), settings.kafka.consumer_group, members)
+
+
+def member_name(settings: Settings, layout: Layout, worker: str) -> str:
+    """The static group member's name of one worker."""
+    return f"{instance_id(settings, layout)}-{worker}"
+
+
 def instance_id(settings: Settings, layout: Layout) -> str:
-    """The static group member's name: the setting, or one kept in the data directory."""
+    """The name all static members of this directory begin with: the setting, or one kept in the directory."""
     if settings.kafka.group_instance_id:
         return settings.kafka.group_instance_id
     path: Path = layout.root / "instance-id"

@@ -85,7 +85,7 @@ def test_the_watermark_is_the_least_kafka_time_of_the_partitions_that_lag() -> N
     assert positions.watermark(500.0) == 500.0
     positions.start(("t", 0), 0)
     assert positions.watermark(500.0) == 0.0
-    positions.read(("t", 0), 10, 100_000)
+    positions.read(("t", 0), 10, 100_000, epoch=3)
     assert positions.watermark(500.0) == 100.0
     positions.start(("t", 1), 0)
     positions.reached_end(("t", 1), 7)

@@ -15,7 +15,6 @@ from sensor_storage.kafka.ingest import Ingest, IngestPolicy
 from sensor_storage.storage.dead_letters import all_dead_letters
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.ledger import Coverage
 from sensor_storage.storage.ledger_files import read_all_ledgers
 from sensor_storage.storage.verify import verify
 from support.forgetful import ForgetfulSteps, PowerCut, World
@@ -50,6 +49,7 @@ class Consumer:
         self._broker = broker
         self._next = broker.committed
         self.assignment = {(TOPIC, 0): TOPIC_ID}
+        handler.assigning([(TOPIC, 0)])
         handler.assigned({(TOPIC, 0): Start(TOPIC_ID, broker.committed)})
 
     def follow(self, topics: Mapping[str, str]) -> None:
@@ -64,7 +64,7 @@ class Consumer:
         self._next += len(found)
         return found
 
-    def commit(self, positions: Mapping[Partition, int]) -> None:
+    def commit(self, positions: Mapping[Partition, int], epochs: Mapping[Partition, int]) -> None:  # noqa: ARG002
         """Remember."""
         self._broker.committed = max(self._broker.committed, positions[TOPIC, 0])
 
@@ -93,7 +93,7 @@ def _ingest(layout: Layout, disk: Disk, broker: Broker) -> Ingest:
         disk=disk,
         clock=ManualClock(),
         decode=Decoder(DecodeSettings(topic_pattern="^sensor-data-.*")).decode,
-        coverage=Coverage(read_all_ledgers(layout)),
+        ledger=lambda: read_all_ledgers(layout),
         policy=IngestPolicy(max_rows=20, commit_interval_seconds=0),
         topics=broker,  # type: ignore[arg-type]  # a broker of one topic
         join_group=lambda handler: Consumer(handler, broker),  # type: ignore[arg-type,return-value]

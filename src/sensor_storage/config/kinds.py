@@ -248,6 +248,7 @@ Size = Annotated[
     Ge(1_000_000),
     Rule("a size, at least 1MB: bytes, or as in 512MB, 20GiB"),
 ]
+Workers = Annotated[int, BeforeValidator(_no_truth), Ge(1), Le(64), Rule("a whole number, 1 to 64")]
 Memory = Annotated[
     ByteSize,
     BeforeValidator(_size),

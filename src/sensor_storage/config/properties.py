@@ -14,6 +14,7 @@ OWN_VARIABLES = {
     "group.id": "KAFKA_CONSUMER_GROUP",
     "group.instance.id": "KAFKA_GROUP_INSTANCE_ID",
     "auto.offset.reset": "KAFKA_AUTO_OFFSET_RESET",
+    "group.protocol": "KAFKA_GROUP_PROTOCOL",
 }
 KEPT_BY_THE_SERVICE = frozenset(
     {
@@ -23,7 +24,6 @@ KEPT_BY_THE_SERVICE = frozenset(
         "enable.auto.commit",
         "enable.auto.offset.store",
         "enable.partition.eof",
-        "group.protocol",
         "isolation.level",
         "partition.assignment.strategy",
     }

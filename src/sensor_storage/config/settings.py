@@ -59,6 +59,11 @@ class KafkaSettings(Branch):
         "Static membership: one name for each data directory, by default made from it.",
         example="plant-3-store",
     )
+    group_protocol: Annotated[Literal["classic", "consumer"], kinds.Lower] = _setting(
+        "KAFKA_GROUP_PROTOCOL",
+        "classic",
+        "How the group shares partitions: `consumer` is the protocol of Kafka 4 (KIP-848), without static members.",
+    )
     auto_offset_reset: Annotated[Literal["earliest", "latest"], kinds.Lower] = _setting(
         "KAFKA_AUTO_OFFSET_RESET",
         "earliest",
@@ -184,6 +189,9 @@ class IngestSettings(Branch):
         "SEGMENT_INTERVAL_SECONDS",
         timedelta(seconds=1),
         "Longest time until a consumed reading is durable and can be queried.",
+    )
+    workers: kinds.Workers = _setting(
+        "INGEST_WORKERS", 1, "Processes that share the partitions: about one for each core that is to ingest."
     )
     max_rows_per_file: kinds.Count = _setting(
         "MAX_ROWS_PER_FILE", 100_000, "Rows held in memory before a segment is written all the same."

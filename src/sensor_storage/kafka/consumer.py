@@ -5,7 +5,7 @@ their metadata, and every jump is told to the handler as a gap.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -27,10 +27,15 @@ class Start:
     offset: int
     gap_from: int | None = None
     reason: str = ""
+    leader_epoch: int = -1
 
 
 class GroupHandler(Protocol):
     """What the stage must do when partitions change hands."""
+
+    def assigning(self, partitions: Iterable[Partition]) -> None:
+        """These partitions are about to be read: learn what is known of them."""
+        ...
 
     def assigned(self, starts: Mapping[Partition, Start]) -> None:
         """These partitions are read from now on."""
@@ -59,8 +64,9 @@ class GroupConsumer:
         self._subscribed: frozenset[str] = frozenset()
         self._committed: dict[Partition, int] = {}
         self._failure: SensorStorageError | None = None
+        self._unstarted: list[Partition] = []
         self.assignment: dict[Partition, str] = {}
-        self._consumer = Consumer({**config, **_SAFE})
+        self._consumer = Consumer(member_properties(config))
 
     def follow(self, topics: Mapping[str, str]) -> None:
         """Subscribe to these topics (name to id), if they are not those subscribed to already."""
@@ -86,10 +92,15 @@ class GroupConsumer:
         messages = self._consumer.consume(count, timeout)
         if self._failure:
             raise self._failure
+        if self._unstarted:
+            self._start_late()
         return messages
 
-    def commit(self, positions: Mapping[Partition, int]) -> None:
-        """Commit the positions of assigned partitions, waiting for the broker; never backwards."""
+    def commit(self, positions: Mapping[Partition, int], epochs: Mapping[Partition, int]) -> None:
+        """Commit the positions of assigned partitions, waiting for the broker; never backwards.
+
+        With each goes the leader epoch it was read under, by which the broker tells a log cut off since.
+        """
         ahead = {
             key: offset
             for key, offset in positions.items()
@@ -98,8 +109,8 @@ class GroupConsumer:
         if not ahead:
             return
         wanted = [
-            TopicPartition(topic, partition, offset, metadata=self.assignment[topic, partition])
-            for (topic, partition), offset in ahead.items()
+            TopicPartition(*key, offset, metadata=self.assignment[key], leader_epoch=epochs.get(key, -1))
+            for key, offset in ahead.items()
         ]
         try:
             answered = self._consumer.commit(offsets=wanted, asynchronous=False)
@@ -157,17 +168,35 @@ class GroupConsumer:
         self._consumer.close()
 
     def _on_assign(self, _: Consumer, parts: list[TopicPartition]) -> None:
+        keys = [(part.topic, part.partition) for part in parts]
         try:
-            starts = self._starts(parts)
-            self.assignment.update({key: start.topic_id for key, start in starts.items()})
-            self._consumer.incremental_assign(
-                [TopicPartition(*key, start.offset) for key, start in starts.items()]
-            )
-            self._handler.assigned(starts)
-        except KafkaException as error:
-            self._failure = Transient(f"start partitions: {error}")
+            starts = self._starts(keys)
+            self._consumer.incremental_assign(_places(starts))
+            self._begin(starts)
+        except (KafkaException, Transient) as error:
+            _log.warning("start_postponed", partitions=len(keys), error=str(error))
+            self._consumer.incremental_assign(parts)
+            self._consumer.pause(parts)
+            self._unstarted += keys
         except SensorStorageError as error:
             self._failure = error
+
+    def _start_late(self) -> None:
+        """Start what could not be started when it was assigned; Transient when it still cannot."""
+        try:
+            starts = self._starts(self._unstarted)
+        except KafkaException as error:
+            raise Transient(f"start partitions: {error}") from error
+        parts = [TopicPartition(*key) for key in starts]
+        self._consumer.incremental_unassign(parts)
+        self._consumer.incremental_assign(_places(starts))
+        self._consumer.resume(parts)
+        self._unstarted.clear()
+        self._begin(starts)
+
+    def _begin(self, starts: Mapping[Partition, Start]) -> None:
+        self.assignment.update({key: start.topic_id for key, start in starts.items()})
+        self._handler.assigned(starts)
 
     def _on_revoke(self, _: Consumer, parts: list[TopicPartition]) -> None:
         keys = [(part.topic, part.partition) for part in parts]
@@ -189,15 +218,21 @@ class GroupConsumer:
         for key in keys:
             self.assignment.pop(key, None)
             self._committed.pop(key, None)
+        self._unstarted = [key for key in self._unstarted if key not in set(keys)]
 
-    def _starts(self, parts: list[TopicPartition]) -> dict[Partition, Start]:
-        asked = [TopicPartition(part.topic, part.partition) for part in parts]
+    def _starts(self, keys: list[Partition]) -> dict[Partition, Start]:
+        self._handler.assigning(keys)
         starts = {}
+        asked = [TopicPartition(*key) for key in keys]
         for part in self._consumer.committed(asked, timeout=_TIMEOUT_SECONDS):
             if part.error:
                 raise Transient(f"read committed offset of {part.topic}/{part.partition}: {part.error}")
             key = (part.topic, part.partition)
-            starts[key] = self._start(key, part.offset, part.metadata)
+            start = self._start(key, part.offset, part.metadata)
+            if start.offset == part.offset:
+                epoch: int | None = part.leader_epoch
+                start = replace(start, leader_epoch=-1 if epoch is None else epoch)
+            starts[key] = start
         return starts
 
     def _start(self, key: Partition, committed: int, metadata: str | None) -> Start:
@@ -229,16 +264,48 @@ class GroupConsumer:
         return found
 
 
-def is_fatal(error: KafkaError) -> bool:
+def ends_member(error: KafkaError) -> bool:
     """Must the process end and join the group anew?"""
-    return bool(error.fatal())
+    return error.fatal() or error.code() in _FINAL
 
 
 def halt_on(error: KafkaError) -> Halt:
     """The error of a member that cannot go on."""
+    if error.code() == KafkaError.FENCED_INSTANCE_ID or "fenced" in str(error).lower():
+        return Halt(
+            f"consume: {error}",
+            hint="another process is this group member: give each data directory a KAFKA_GROUP_INSTANCE_ID of its"
+            " own, and never copy the file instance-id from one to another",
+        )
     return Halt(f"consume: {error}", hint="the service starts this worker again; see the log for repeats")
 
 
+def member_properties(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The client's settings: what no reading may depend on is ours, the rest may be set otherwise.
+
+    In the newer protocol (KIP-848) the broker assigns partitions and keeps the session, and a static member that
+    was killed cannot come back: so its members are dynamic.
+    """
+    merged = {**_USUAL, **config, **_SAFE}
+    if config.get("group.protocol") == "consumer":
+        for name in _CLASSIC_ONLY:
+            merged.pop(name, None)
+    return merged
+
+
+def _places(starts: Mapping[Partition, Start]) -> list[TopicPartition]:
+    return [
+        TopicPartition(*key, start.offset, leader_epoch=start.leader_epoch) for key, start in starts.items()
+    ]
+
+
+_FINAL = {KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID}  # noqa: SLF001 - the client's public name for it
+_CLASSIC_ONLY = (
+    "group.instance.id",
+    "heartbeat.interval.ms",
+    "partition.assignment.strategy",
+    "session.timeout.ms",
+)
 _SAFE: dict[str, Any] = {
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
@@ -246,6 +313,9 @@ _SAFE: dict[str, Any] = {
     "check.crcs": True,
     "enable.partition.eof": True,
     "partition.assignment.strategy": "cooperative-sticky",
+    "isolation.level": "read_committed",
+}
+_USUAL: dict[str, Any] = {
     "session.timeout.ms": 10_000,
     "heartbeat.interval.ms": 1_000,
     "max.poll.interval.ms": 300_000,
@@ -254,5 +324,4 @@ _SAFE: dict[str, Any] = {
     "fetch.queue.backoff.ms": 10,  # the default, a second, caps a catch-up at a fifth of its speed
     "fetch.message.max.bytes": 262_144,  # a share of the queue for each partition; a larger message still comes
     "fetch.wait.max.ms": 100,
-    "isolation.level": "read_committed",
 }

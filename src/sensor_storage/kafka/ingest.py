@@ -7,6 +7,8 @@ The steps of one segment:
  4. publish the segment, its ledger entries in its footer: commit point;
  5. commit Kafka's offsets, every few seconds.
 
+Step 4 is taken only while no other worker of the directory has been given the partitions (`claims`).
+
 A death before 4 leaves nothing and Kafka delivers again. A death between 4 and 5 makes Kafka deliver again
 what the ledger answers for, and step 1 passes over it. A revoked partition is cut and committed first; a
 lost one is dropped from memory, for another member has it already.
@@ -23,7 +25,8 @@ from numpy.typing import NDArray
 from sensor_storage.clock import Clock
 from sensor_storage.errors import DiskFull, Transient
 from sensor_storage.kafka.batch import Decoded, MessageBatch
-from sensor_storage.kafka.consumer import GroupConsumer, GroupHandler, Partition, Start, halt_on
+from sensor_storage.kafka.claims import Claims
+from sensor_storage.kafka.consumer import GroupConsumer, GroupHandler, Partition, Start, ends_member, halt_on
 from sensor_storage.kafka.gather import gather, select, split_events, unbroken
 from sensor_storage.kafka.progress import Positions
 from sensor_storage.kafka.segment_buffer import SegmentBuffer, spans_of
@@ -80,7 +83,7 @@ class Ingest(GroupHandler):
         disk: Disk,
         clock: Clock,
         decode: Callable[[MessageBatch], Decoded],
-        coverage: Coverage,
+        ledger: Callable[[], Iterable[LedgerEntry]],
         policy: IngestPolicy,
         topics: TopicDirectory,
         join_group: Callable[[GroupHandler], GroupConsumer],
@@ -90,7 +93,9 @@ class Ingest(GroupHandler):
         self._disk = disk
         self._clock = clock
         self._decode = decode
-        self._coverage = coverage
+        self._ledger = ledger
+        self._coverage = Coverage()
+        self._claims = Claims(layout.run, worker)
         self._policy = policy
         self._topics = topics
         self._buffer = SegmentBuffer()
@@ -137,18 +142,23 @@ class Ingest(GroupHandler):
         content = self._buffer.content()
         name = self._new_name()
         compression = self._policy.compression
+        segment = encode_segment(content.readings, content.ledger, compression)
         try:
-            if content.dead_letters:
-                letters = encode_dead_letters(content.dead_letters, compression)
-                self._disk.publish_bytes(self._layout.dead_letter_file(name), letters)
-            segment = encode_segment(content.readings, content.ledger, compression)
-            self._disk.publish_bytes(self._layout.staged(name), segment)  # commit point
+            with self._claims.held(self._buffer.partitions) as taken:
+                if not taken:
+                    if content.dead_letters:
+                        letters = encode_dead_letters(content.dead_letters, compression)
+                        self._disk.publish_bytes(self._layout.dead_letter_file(name), letters)
+                    self._disk.publish_bytes(self._layout.staged(name), segment)  # commit point
         except DiskFull as error:
             if not self.disk_full:
                 _log.warning("disk_full", error=str(error), hint=error.hint)
             self.disk_full = True
             return False
         self.disk_full = False
+        if taken:
+            self.lost(taken)
+            return True
         self._count(content.ledger, len(segment))
         for entry in content.ledger:
             self._coverage.add(entry)
@@ -170,7 +180,7 @@ class Ingest(GroupHandler):
         """Commit what is durable (step 5); a broker that does not answer is tried again later."""
         self._committed_at = self._clock.monotonic()
         try:
-            self.consumer.commit(self.positions.durable)
+            self.consumer.commit(self.positions.durable, self.positions.epochs)
         except Transient as error:
             _log.warning("commit_postponed", error=str(error))
 
@@ -190,6 +200,11 @@ class Ingest(GroupHandler):
             self.commit()
         self.consumer.close()
 
+    def assigning(self, partitions: Iterable[Partition]) -> None:
+        """Learn what this directory's other workers have made durable of them; they may no longer."""
+        self._claims.take(partitions)
+        self._coverage = Coverage(self._ledger())
+
     def assigned(self, starts: Mapping[Partition, Start]) -> None:
         """Begin each partition, recording what is missing before its start."""
         for key, start in starts.items():
@@ -203,7 +218,7 @@ class Ingest(GroupHandler):
         """Cut and commit, so that the next member starts where this one ends."""
         if not self.cut():
             raise DiskFull("revoke partitions: what was read of them is not durable")
-        self.consumer.commit(self.positions.durable)
+        self.consumer.commit(self.positions.durable, self.positions.epochs)
         self.positions.drop(partitions)
 
     def lost(self, partitions: Iterable[Partition]) -> None:
@@ -275,7 +290,9 @@ class Ingest(GroupHandler):
             rows = np.flatnonzero(batch.source.codes == code)
             if len(rows) and key in self.positions:
                 last = rows[-1]
-                self.positions.read(key, int(batch.offset[last]) + 1, int(batch.timestamp[last]))
+                self.positions.read(
+                    key, int(batch.offset[last]) + 1, int(batch.timestamp[last]), source.leader_epoch
+                )
 
     def _event(self, event: Message) -> None:
         error = event.error()
@@ -287,7 +304,7 @@ class Ingest(GroupHandler):
             self.positions.reached_end(key, event.offset() or 0)
         elif error.code() in _POSITION_GONE:
             self._relocate(key, str(error))
-        elif error.fatal():
+        elif ends_member(error):
             raise halt_on(error)
         else:
             _log.warning("kafka_event", error=str(error), topic=key[0], partition=key[1])

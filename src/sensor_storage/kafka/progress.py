@@ -21,6 +21,8 @@ class Positions:
     def __init__(self) -> None:
         self._read: dict[Partition, Progress] = {}
         self.durable: dict[Partition, int] = {}
+        self.epochs: dict[Partition, int] = {}
+        """The leader epoch of the last message read; -1 where the broker tells none."""
 
     def __contains__(self, key: Partition) -> bool:
         """Is the partition assigned?"""
@@ -36,13 +38,15 @@ class Positions:
         for key in keys:
             self._read.pop(key, None)
             self.durable.pop(key, None)
+            self.epochs.pop(key, None)
 
     def position(self, key: Partition) -> int:
         """The next offset to read."""
         return self._read[key].position
 
-    def read(self, key: Partition, position: int, kafka_time: int) -> None:
-        """Messages up to before `position` were taken in."""
+    def read(self, key: Partition, position: int, kafka_time: int, epoch: int) -> None:
+        """Messages up to before `position` were taken in; the last had this time and leader epoch."""
+        self.epochs[key] = epoch
         progress = self._read[key]
         progress.position = max(progress.position, position)
         progress.kafka_time = kafka_time

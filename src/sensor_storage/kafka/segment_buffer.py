@@ -55,6 +55,12 @@ class SegmentBuffer:
         """The topics whose messages are held, with the ids they were read under."""
         return {source.topic: source.topic_id for source in self._answered}
 
+    @property
+    def partitions(self) -> set[tuple[str, int]]:
+        """The partitions of which something is held."""
+        sources = {*self._answered, *(gap.source for gap in self._gaps)}
+        return {(source.topic, source.partition) for source in sources}
+
     def fits(self, source: Source, start: int) -> bool:
         """Would a span that starts there continue what is held?"""
         held = self._answered.get(source)

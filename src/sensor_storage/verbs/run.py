@@ -7,17 +7,18 @@ import click
 from sensor_storage import log
 from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
-from sensor_storage.main import build_worker, layout_of
+from sensor_storage.main import build_leave, build_worker, layout_of
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.ownership import own
 from sensor_storage.supervisor import Supervisor, until_told, work
 from sensor_storage.verbs.options import settings_options
 
-ROLES = {"ingest": "ingest-0", "maintain": "maintain", "api": "api"}
+ROLES = ("ingest", "maintain", "api")
 EPILOG = """\b
 Examples:
   sensor-storage run                                   all roles, as set by environment and .env
   sensor-storage run --role ingest --role maintain     no API
+  sensor-storage run --ingest-workers 2                two processes share the partitions
   sensor-storage run --data ./plant --env-file ./plant.env
 
 Ends on SIGTERM or Ctrl-C within 30 s; what was consumed is then durable and committed.
@@ -28,11 +29,18 @@ _log = log.get("run")
 
 @click.command("run", epilog=EPILOG)
 @click.option(
-    "--role", "roles", multiple=True, type=click.Choice(list(ROLES)), help="Only these parts; repeatable."
+    "--role", "roles", multiple=True, type=click.Choice(ROLES), help="Only these parts; repeatable."
+)
+@click.option(
+    "--ingest-workers",
+    type=click.IntRange(1, 64),
+    help="Processes that share the partitions (INGEST_WORKERS).",
 )
 @settings_options
 @click.pass_context
-def command(ctx: click.Context, roles: tuple[str, ...], settings: Settings) -> int:
+def command(
+    ctx: click.Context, roles: tuple[str, ...], ingest_workers: int | None, settings: Settings
+) -> int:
     """Run the service: keep every reading of the matching topics, until told to stop."""
     log.configure(settings.log.level, settings.log.format)
     stop = until_told()
@@ -41,11 +49,14 @@ def command(ctx: click.Context, roles: tuple[str, ...], settings: Settings) -> i
     disk.check_one_file_system([layout.raw, layout.staging, layout.dead_letters, layout.ledger, layout.run])
     with own(layout, wait_seconds=_TAKE_OVER_SECONDS) as lock:
         disk.clear_aside()
-        chosen = [ROLES[role] for role in roles or ROLES]
+        ingest = [f"ingest-{number}" for number in range(ingest_workers or settings.ingest.workers)]
+        chosen = [name for role in roles or ROLES for name in (ingest if role == "ingest" else [role])]
         workers = [(name, ["worker", name, *_same_settings(ctx)]) for name in chosen]
         _log.info("started", data=str(layout.root), workers=", ".join(chosen))
         environment = {**os.environ, "LOCAL_STORAGE_PATH": str(layout.raw)}
         status = Supervisor(workers, SystemClock(), lock.fileno(), environment).run(stop)
+        if "ingest" in (roles or ROLES) and settings.kafka.group_protocol == "classic":
+            build_leave(settings, ingest)()
     _log.info("stopped")
     return status
 
