@@ -12,7 +12,8 @@ from sensor_storage.demo.broker import EmbeddedBroker
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
     """A running broker, shared: a test takes topics under its own `topic_prefix` and never stops it."""
-    with EmbeddedBroker(tmp_path_factory.mktemp("broker")) as running:
+    brisk = {"log.cleaner.backoff.ms": "200"}  # by default a compacted topic is cleaned every 15 s
+    with EmbeddedBroker(tmp_path_factory.mktemp("broker"), properties=brisk) as running:
         yield running
 
 

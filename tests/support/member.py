@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from sensor_storage.clock import SystemClock
@@ -65,6 +65,11 @@ class Member:
     def look_for_topics(self) -> None:
         """List the topics again."""
         self._found = self._directory.ids(self._topics)
+
+    def also(self, topics: Iterable[str]) -> None:
+        """Read these topics as well."""
+        self._topics = sorted({*self._topics, *topics})
+        self.look_for_topics()
 
     def until(self, true: Callable[[], object], what: str, *, seconds: float = 30) -> None:
         """Run until it is true."""

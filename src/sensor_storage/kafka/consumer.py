@@ -65,6 +65,8 @@ class GroupConsumer:
         self._committed: dict[Partition, int] = {}
         self._failure: SensorStorageError | None = None
         self._unstarted: list[Partition] = []
+        self._refused: set[Partition] = set()
+        self._unproven: dict[Partition, Start] = {}
         self.assignment: dict[Partition, str] = {}
         self._consumer = Consumer(member_properties(config))
 
@@ -94,7 +96,7 @@ class GroupConsumer:
             raise self._failure
         if self._unstarted:
             self._start_late()
-        return messages
+        return self._proven(messages) if self._unproven else messages
 
     def commit(self, positions: Mapping[Partition, int], epochs: Mapping[Partition, int]) -> None:
         """Commit the positions of assigned partitions, waiting for the broker; never backwards.
@@ -136,20 +138,17 @@ class GroupConsumer:
         self.restart(starts)
         self._consumer.resume([TopicPartition(*key) for key in starts if key in self.assignment])
 
-    def relocate(self, key: Partition, position: int, reason: str) -> Start:
-        """Where to go on when the broker no longer has `position`; also if the topic was made anew."""
-        low, high = self._watermarks(key)
-        topic_id = self._ids.get(key[0], "")
-        same = topic_id == self.assignment.get(key, topic_id)
-        self.assignment[key] = topic_id
-        if same and position < low:
-            start = Start(topic_id, low, position, reason)
-        elif same and position > high:
-            start = Start(topic_id, low, None, reason)
-        else:
-            start = Start(topic_id, low, None, "topic was created anew")
-        self._committed.pop(key, None)
-        return start
+    def start_again(self, keys: Iterable[Partition], *, refused: bool = False) -> None:
+        """Find anew where these partitions begin, as if they had just been assigned; until then fetch nothing.
+
+        Where the broker has `refused` the position though its log reaches so far, it has other content there now.
+        """
+        keys = list(keys)
+        self._refused.update(keys if refused else ())
+        self._unstarted += [key for key in keys if key not in self._unstarted]
+        for key in self._unstarted:
+            self._committed.pop(key, None)
+        self._consumer.pause([TopicPartition(*key) for key in self._unstarted])
 
     def ends(self) -> dict[Partition, int]:
         """The end of each assigned partition as the last fetch told it; -1 where none has."""
@@ -194,7 +193,31 @@ class GroupConsumer:
         self._unstarted.clear()
         self._begin(starts)
 
+    def _proven(self, messages: list[Message]) -> list[Message]:
+        """The messages, without those of a partition that may have been cut off and grown again since its commit.
+
+        A first message of another leader epoch than the commit's says that it may. The client asks the broker when
+        it is told to seek, and only then: either it goes on there, or it reports the position as gone.
+        """
+        doubtful: dict[Partition, Start] = {}
+        for message in messages:
+            key = (message.topic() or "", message.partition() or 0)
+            if message.error() is None and key in self._unproven:
+                start = self._unproven.pop(key)
+                if message.leader_epoch() != start.leader_epoch:
+                    doubtful[key] = start
+        for key, start in doubtful.items():
+            try:
+                self._consumer.seek(_places({key: start})[0])
+            except KafkaException:
+                self._unproven[key] = start
+                self.restart({key: start.offset})
+        if not doubtful:
+            return messages
+        return [one for one in messages if one.error() or (one.topic(), one.partition()) not in doubtful]
+
     def _begin(self, starts: Mapping[Partition, Start]) -> None:
+        self._unproven.update({key: start for key, start in starts.items() if start.leader_epoch >= 0})
         self.assignment.update({key: start.topic_id for key, start in starts.items()})
         self._handler.assigned(starts)
 
@@ -218,6 +241,7 @@ class GroupConsumer:
         for key in keys:
             self.assignment.pop(key, None)
             self._committed.pop(key, None)
+            self._unproven.pop(key, None)
         self._unstarted = [key for key in self._unstarted if key not in set(keys)]
 
     def _starts(self, keys: list[Partition]) -> dict[Partition, Start]:
@@ -245,18 +269,22 @@ class GroupConsumer:
         known = self._handler.covered_end(key[0], topic_id, key[1]) if topic_id else 0
         if committed < 0 and not known:
             return Start(topic_id, high if self._reset == "latest" else low)
-        if committed < 0:
-            return Start(topic_id, low, known if known < low else None, "read past by retention")
         if committed < low:
             gap_from = max(committed, known)
-            return Start(topic_id, low, gap_from if gap_from < low else None, "read past by retention")
-        if committed > high:
-            return Start(topic_id, low, None, f"committed offset {committed} is beyond the end {high}")
+            if gap_from >= low:  # the ledger knows what the group has forgotten
+                return Start(topic_id, low)
+            return Start(topic_id, low, gap_from, "retention has taken what was not read yet")
+        if committed > high or key in self._refused:
+            self._refused.discard(key)
+            return Start(topic_id, low, None, f"the log was cut off below the committed offset {committed}")
         self._committed[key] = committed
         return Start(topic_id, committed)
 
     def _watermarks(self, key: Partition) -> tuple[int, int]:
-        found = self._consumer.get_watermark_offsets(TopicPartition(*key), timeout=_TIMEOUT_SECONDS)
+        try:
+            found = self._consumer.get_watermark_offsets(TopicPartition(*key), timeout=_TIMEOUT_SECONDS)
+        except KafkaException as error:
+            raise Transient(f"ask for the offsets of {key[0]}/{key[1]}: {error}") from error
         if found is None:
             raise Transient(
                 f"ask for the offsets of {key[0]}/{key[1]}: no answer in {_TIMEOUT_SECONDS:.0f} s"

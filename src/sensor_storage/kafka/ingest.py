@@ -234,8 +234,8 @@ class Ingest(GroupHandler):
 
     def _follow(self, found: Mapping[str, str]) -> None:
         """A new listing of topics; one made anew and shorter than before would be waited for without an end."""
-        self._found = found
         self.consumer.follow(found)
+        self._found = found
         renewed = [key for key in self.consumer.assignment if self.consumer.recreated(key)]
         if renewed:
             _log.warning("topic_recreated", topics=sorted({topic for topic, _ in renewed}))
@@ -310,14 +310,14 @@ class Ingest(GroupHandler):
             _log.warning("kafka_event", error=str(error), topic=key[0], partition=key[1])
 
     def _relocate(self, key: Partition, reason: str) -> None:
-        """The broker no longer has the next offset: go on where it can, and record the gap."""
+        """The broker no longer has the next offset, or other content there: find the place to go on anew."""
         if key not in self.positions:
             return
-        self.cut()
-        start = self.consumer.relocate(key, self.positions.position(key), reason)
-        self.positions.start(key, start.offset)
-        self._note_jump(key, start)
-        self.consumer.restart({key: start.offset})
+        _log.warning("position_gone", topic=key[0], partition=key[1], reason=reason)
+        if self.cut():
+            self.commit()
+        self.positions.drop([key])
+        self.consumer.start_again([key], refused=True)
 
     def _note_jump(self, key: Partition, start: Start) -> None:
         if start.gap_from is not None:
@@ -360,16 +360,14 @@ class Ingest(GroupHandler):
     def _read_again(self) -> None:
         """Drop what is not durable and read it again, a topic made anew from its beginning."""
         self._buffer.clear()
-        restarts = {}
-        for key, durable in list(self.positions.durable.items()):
-            offset = durable
-            if self.consumer.recreated(key):
-                start = self.consumer.relocate(key, durable, "topic was created anew")
-                self._note_jump(key, start)
-                offset = start.offset
+        durable = dict(self.positions.durable)
+        anew = [key for key in durable if self.consumer.recreated(key)]
+        self.positions.drop(anew)
+        self.consumer.start_again(anew)
+        same = {key: offset for key, offset in durable.items() if key not in anew}
+        for key, offset in same.items():
             self.positions.start(key, offset)
-            restarts[key] = offset
-        self.consumer.restart(restarts)
+        self.consumer.restart(same)
 
     def _all_durable(self) -> None:
         self.positions.all_durable()

@@ -1,0 +1,275 @@
+"""What Kafka can do to a consumer: what is stored then, what is recorded, and that it is never silent."""
+
+import contextlib
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from sensor_storage.demo.broker import EmbeddedBroker
+from sensor_storage.errors import Halt
+from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.verify import verify
+from support.kafka_io import create_topic, produce
+from support.member import Member, member, run_until
+from support.proxy import proxy
+from support.trees import compactor, stored_rows
+from support.waiting import wait_until
+
+NOW = 1_800_000_000.0
+
+
+def _messages(start: int, count: int, *, add: float = 0) -> list[bytes | str | None]:
+    return [
+        json.dumps({"asset_id": "p", "sensor_name": "t", "timestamp": 1_704_067_200 + n, "value": n + add})
+        for n in range(start, start + count)
+    ]
+
+
+def _values(layout: Layout) -> list[float]:
+    return sorted(float(str(row[5])) for row in stored_rows(layout))
+
+
+def _sound(layout: Layout) -> None:
+    compactor(layout).run_once(NOW, NOW, flush=True)
+    assert verify(layout, full=True, mark=False).findings == []
+
+
+def _admin(broker: EmbeddedBroker) -> AdminClient:
+    return AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+
+
+def _delete_before(broker: EmbeddedBroker, topic: str, offset: int) -> None:
+    admin = _admin(broker)  # held, for its futures end with it
+    for future in admin.delete_records([TopicPartition(topic, 0, offset)]).values():
+        future.result(timeout=30)
+
+
+def _committed(broker: EmbeddedBroker, group: str, topic: str) -> int:
+    asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, 0)])
+    admin = _admin(broker)
+    (future,) = admin.list_consumer_group_offsets([asked]).values()
+    return int(future.result(timeout=30).topic_partitions[0].offset)
+
+
+@pytest.fixture
+def one(tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str) -> Iterator[Member]:
+    """A member alone on a topic of one partition, named as its group."""
+    create_topic(broker.bootstrap_servers, topic_prefix)
+    with member(
+        Layout(tmp_path / "raw"), broker.bootstrap_servers, topic_prefix, group=topic_prefix
+    ) as alone:
+        yield alone
+
+
+def test_retention_that_overtakes_a_running_consumer_leaves_a_recorded_gap(
+    one: Member, broker: EmbeddedBroker, topic_prefix: str
+) -> None:
+    produce(broker.bootstrap_servers, topic_prefix, _messages(0, 10))
+    one.until(lambda: one.messages() == 10, "it reads")
+    one.ingest.pause("a test")
+    produce(broker.bootstrap_servers, topic_prefix, _messages(10, 30))
+    _delete_before(broker, topic_prefix, 25)
+    one.ingest.pause("")
+    one.until(lambda: one.messages() == 25, "it goes on behind the gap")
+    assert one.gaps() == [(10, 25)]
+    assert one.ingest.counts.gaps == 1
+    assert _values(one.layout) == [*range(10), *range(25, 40)]
+    _sound(one.layout)
+
+
+def test_transactions_leave_what_was_committed_no_gap_and_no_lag(
+    one: Member, broker: EmbeddedBroker, topic_prefix: str
+) -> None:
+    producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "transactional.id": topic_prefix})
+    producer.init_transactions(30)
+    for start, committed in ((0, True), (10, False), (20, True)):
+        producer.begin_transaction()
+        for value in _messages(start, 10):
+            producer.produce(topic_prefix, value)
+        producer.flush(30)
+        producer.commit_transaction(30) if committed else producer.abort_transaction(30)
+    one.until(lambda: one.messages() == 20 and one.lag() == 0, "the committed ones are read to the end")
+    producer.begin_transaction()
+    for value in _messages(30, 10):
+        producer.produce(topic_prefix, value)
+    producer.flush(30)
+    produce(broker.bootstrap_servers, topic_prefix, _messages(40, 5))
+    run_until([one], lambda: one.ingest.consumer.ends()[topic_prefix, 0] >= 33, "it sees the open one")
+    assert one.messages() == 20
+    producer.commit_transaction(30)
+    one.until(lambda: one.messages() == 35 and one.lag() == 0, "what the open one held back")
+    end = one.ingest.consumer.ends()[topic_prefix, 0]
+    one.until(lambda: _committed(broker, topic_prefix, topic_prefix) == end, "its commit is at the end")
+    assert one.gaps() == []
+    assert _values(one.layout) == [*range(10), *range(20, 45)]
+    _sound(one.layout)
+
+
+def test_a_group_whose_offsets_were_deleted_writes_nothing_again(
+    tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str
+) -> None:
+    topic, layout = topic_prefix, Layout(tmp_path / "raw")
+    create_topic(broker.bootstrap_servers, topic)
+    produce(broker.bootstrap_servers, topic, _messages(0, 100))
+    with member(layout, broker.bootstrap_servers, topic, group=f"{topic}-1") as first:
+        first.until(lambda: first.messages() == 100, "it reads")
+        first.ingest.finish()
+    before = layout.staged_files()
+    with member(layout, broker.bootstrap_servers, topic, group=f"{topic}-2") as second:  # no offsets there
+        second.until(lambda: second.ingest.counts.skipped == 100, "it passes over what it knows")
+        assert layout.staged_files() == before
+        produce(broker.bootstrap_servers, topic, _messages(100, 5))
+        second.until(lambda: second.messages() == 105, "and reads what is new")
+    assert _values(layout) == list(range(105))
+    _sound(layout)
+
+
+@pytest.mark.parametrize("length", [3, 30], ids=["shorter", "longer"])
+def test_a_topic_made_anew_between_two_looks_is_read_whole_under_its_new_id(
+    one: Member, broker: EmbeddedBroker, topic_prefix: str, length: int
+) -> None:
+    produce(broker.bootstrap_servers, topic_prefix, _messages(0, 10))
+    one.until(lambda: one.messages() == 10, "it reads")
+    admin = _admin(broker)
+    admin.delete_topics([topic_prefix])[topic_prefix].result(timeout=30)
+    wait_until(lambda: topic_prefix not in admin.list_topics(timeout=10).topics, "the topic is gone")
+    create_topic(broker.bootstrap_servers, topic_prefix)
+    produce(broker.bootstrap_servers, topic_prefix, _messages(100, length))
+    one.look_for_topics()
+    one.until(lambda: one.messages() == 10 + length, "it reads the new one from its beginning")
+    assert len({entry.source.topic_id for entry in one.entries()}) == 2
+    assert _values(one.layout) == [*range(10), *range(100, 100 + length)]
+    _sound(one.layout)
+
+
+def test_a_compacted_topic_has_holes_and_no_gaps(
+    broker: EmbeddedBroker, tmp_path: Path, topic_prefix: str
+) -> None:
+    settings = {"cleanup.policy": "compact", "segment.ms": "100", "min.cleanable.dirty.ratio": "0.01"}
+    topic = NewTopic(topic_prefix, 1, 1, config=settings)
+    admin = _admin(broker)
+    admin.create_topics([topic])[topic_prefix].result(timeout=30)
+    for key in ("a", "b", "a"):
+        produce(broker.bootstrap_servers, topic_prefix, _messages(0, 20), key=key)
+    wait_until(lambda: _cleaned(broker, topic_prefix), "the broker's cleaner has made holes", seconds=60)
+    layout = Layout(tmp_path / "raw")
+    with member(layout, broker.bootstrap_servers, topic_prefix, group=topic_prefix) as alone:
+        alone.until(lambda: alone.messages() and alone.lag() == 0, "it reads what is left")
+        assert alone.gaps() == []
+        assert alone.messages() < alone.ingest.consumer.ends()[topic_prefix, 0]
+    _sound(layout)
+
+
+def _cleaned(broker: EmbeddedBroker, topic: str) -> bool:
+    """Write one more, so that what is before it may be cleaned; is the first message gone?"""
+    produce(broker.bootstrap_servers, topic, _messages(0, 1), key="c")
+    consumer = Consumer({"bootstrap.servers": broker.bootstrap_servers, "group.id": f"looks-at-{topic}"})
+    try:
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        found = consumer.consume(1, timeout=10)
+        return bool(found and found[0].offset())
+    finally:
+        consumer.close()
+
+
+def test_two_hundred_new_topics_are_all_read(
+    broker: EmbeddedBroker, tmp_path: Path, topic_prefix: str
+) -> None:
+    topics = [f"{topic_prefix}-{number}" for number in range(200)]
+    admin = _admin(broker)
+    for created in admin.create_topics([NewTopic(topic, 1, 1) for topic in topics]).values():
+        created.result(timeout=60)
+    producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
+    for number, topic in enumerate(topics):
+        (value,) = _messages(number, 1)
+        producer.produce(topic, value)
+    producer.flush(30)
+    layout = Layout(tmp_path / "raw")
+    with member(layout, broker.bootstrap_servers, topics[0], group=topic_prefix) as alone:
+        alone.until(lambda: alone.messages() == 1, "it reads the one it knows")
+        alone.also(topics)
+        alone.until(lambda: alone.messages() == 200, "it reads all of them", seconds=60)
+    assert _values(layout) == list(range(200))
+
+
+def test_a_broker_killed_and_started_again_costs_nothing(tmp_path: Path) -> None:
+    with EmbeddedBroker(tmp_path / "kafka") as broker:
+        create_topic(broker.bootstrap_servers, "a")
+        produce(broker.bootstrap_servers, "a", _messages(0, 50))
+        layout = Layout(tmp_path / "raw")
+        with member(layout, broker.bootstrap_servers, "a", group="g") as before:
+            before.until(lambda: before.messages() == 50, "it reads")
+            broker.kill()
+            for _ in range(5):
+                before.step()
+            broker.start()
+            produce(broker.bootstrap_servers, "a", _messages(50, 50))
+            with contextlib.suppress(
+                Halt
+            ):  # the broker may take it for another; then the service starts it again
+                before.until(lambda: before.messages() == 100, "it reads on", seconds=60)
+        with member(layout, broker.bootstrap_servers, "a", group="g") as after:
+            after.until(lambda: after.messages() == 100, "it reads on", seconds=60)
+        assert _values(layout) == list(range(100))
+        _sound(layout)
+
+
+def test_a_log_cut_off_and_grown_again_is_read_under_its_new_epoch(tmp_path: Path) -> None:
+    """An unclean election loses acknowledged messages; other ones then have their offsets."""
+    with EmbeddedBroker(tmp_path / "kafka") as broker:
+        create_topic(broker.bootstrap_servers, "a")
+        produce(broker.bootstrap_servers, "a", _messages(0, 50))
+        broker.stop()
+        log = tmp_path / "kafka" / "data" / "a-0"
+        saved = {path: path.read_bytes() for path in log.iterdir()}
+        broker.start()
+        layout = Layout(tmp_path / "raw")
+        produce(broker.bootstrap_servers, "a", _messages(50, 50))
+        with member(layout, broker.bootstrap_servers, "a", group="g") as first:
+            first.until(lambda: first.messages() == 100, "it reads all")
+            first.ingest.finish()
+        broker.stop()
+        for path in log.iterdir():
+            path.unlink()
+        for path, data in saved.items():
+            path.write_bytes(data)
+        broker.start()
+        produce(
+            broker.bootstrap_servers, "a", _messages(1000, 80)
+        )  # offsets 50 to 129, where 50 to 99 were others
+        with member(layout, broker.bootstrap_servers, "a", group="g") as second:
+            second.until(lambda: second.messages() == 180, "it reads what has taken their place", seconds=40)
+            assert second.gaps() == []
+        assert _values(layout) == [*range(100), *range(1000, 1080)]
+        _sound(layout)
+
+
+def test_a_connection_that_falls_silent_is_replaced(tmp_path: Path) -> None:
+    with proxy() as between:
+        advertised = {"advertised.listeners": f"PLAINTEXT://127.0.0.1:{between.port}"}
+        port = _free_port()
+        between.target = port
+        with EmbeddedBroker(tmp_path / "kafka", port=port, properties=advertised) as broker:
+            create_topic(broker.bootstrap_servers, "a")
+            produce(broker.bootstrap_servers, "a", _messages(0, 10))
+            layout = Layout(tmp_path / "raw")
+            with member(
+                layout, broker.bootstrap_servers, "a", group="g", **{"socket.timeout.ms": 2_000}
+            ) as alone:
+                alone.until(lambda: alone.messages() == 10, "it reads")
+                between.silence()
+                produce(broker.bootstrap_servers, "a", _messages(10, 10))
+                alone.until(lambda: alone.messages() == 20, "it reads on by another connection", seconds=60)
+            assert _values(layout) == list(range(20))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
