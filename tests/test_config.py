@@ -70,7 +70,6 @@ def test_an_env_file_may_name_the_toml_file(empty_directory: Path) -> None:
     [
         ("BUFFER_FLUSH_INTERVAL_SECONDS", "5m", timedelta(minutes=5)),
         ("SEGMENT_INTERVAL_SECONDS", "250ms", timedelta(milliseconds=250)),
-        ("SEAL_GRACE_SECONDS", "0", timedelta(0)),
         ("TIMESTAMP_MAX_AHEAD", "36h", timedelta(hours=36)),
         ("STAGING_MAX_BYTES", "20GB", 20_000_000_000),
         ("MEMORY_LIMIT", "512Mi", 512 * 1024**2),

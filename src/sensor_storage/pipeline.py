@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from threading import Event
 from typing import Any, Protocol
 
@@ -84,7 +85,7 @@ class IngestLoop:
         finally:
             self._watch.stop()
             self._control.stop()
-        self._ingest.finish()
+        self._ingest.finish(partial(self._tell, self._ingest))
 
     def _step(self, ingest: Ingest) -> None:
         now = self._clock.monotonic()
@@ -134,6 +135,7 @@ class IngestLoop:
                 kafka_error=self._watch.error,
                 halted=halted,
                 topics=len(self._watch.found or ()),
+                pattern=self._watch.pattern,
                 partitions=tuple(
                     PartitionStatus(topic, partition, position, ends.get((topic, partition), -1))
                     for (topic, partition), position in sorted(ingest.positions.positions().items())

@@ -119,23 +119,33 @@ class Supervisor:
 
 
 def until_told() -> Event:
-    """An event that SIGTERM, SIGINT or the end of the supervisor sets. Call it from the main thread."""
+    """An event that SIGTERM, SIGINT or the end of the supervisor sets. Call it from the main thread.
+
+    The handlers do nothing: a handler that sets an event can meet the main thread inside the event's own lock.
+    Python writes a byte for each signal, and a thread waits for it.
+    """
     stop = Event()
-
-    def tell(_signal: int, _frame: object) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, tell)
-    signal.signal(signal.SIGINT, tell)
-    lifeline = os.environ.get(LIFELINE)
-    if lifeline is not None:
-        Thread(target=_watch, args=(int(lifeline), stop), name="lifeline", daemon=True).start()
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _nothing)
+    _set_when_read(heard, stop, "signals")
+    if lifeline := os.environ.get(LIFELINE):
+        _set_when_read(int(lifeline), stop, "lifeline")
     return stop
 
 
-def _watch(lifeline: int, stop: Event) -> None:
-    os.read(lifeline, 1)
-    stop.set()
+def _nothing(_signal: int, _frame: object) -> None:
+    """Be heard, and no more."""
+
+
+def _set_when_read(descriptor: int, stop: Event, name: str) -> None:
+    def wait() -> None:
+        os.read(descriptor, 1)
+        stop.set()
+
+    Thread(target=wait, name=name, daemon=True).start()
 
 
 def work(run: Callable[[Event], None], stop: Event) -> int:
@@ -160,6 +170,8 @@ def work(run: Callable[[Event], None], stop: Event) -> int:
     while not stop.wait(3600):
         pass
     thread.join(WORKER_DEADLINE_SECONDS)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)  # one more while the interpreter ends would look like a crash
     if outcome and outcome[0] is not None:
         raise outcome[0]
     if not outcome:

@@ -28,6 +28,7 @@ def ingest_status(**changes: Any) -> IngestStatus:  # noqa: ANN401 - any field
         segment_bytes=90_000,
         watermark=NOW - 2,
         topics=1,
+        pattern="^sensor-data-.*",
         partitions=(
             PartitionStatus("sensor-data-a", 0, 500, 503),
             PartitionStatus("sensor-data-a", 1, 500, -1),

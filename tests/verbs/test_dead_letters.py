@@ -70,7 +70,8 @@ def test_for_people_bytes_that_are_no_text_are_hexadecimal_and_nothing_moves_the
     assert "80 00" in run("dead-letters", "show", "sensor-data-a/0@5").out
 
 
-def test_an_address_that_is_none_or_not_there_says_what_to_type(run: Run) -> None:
+def test_an_address_that_is_none_or_not_there_says_what_to_type(run: Run, layout: Layout) -> None:
+    layout.root.mkdir()
     done = run("dead-letters", "show", "sensor-data-a/0")
     assert done.code == 2
     assert "topic/partition@offset" in done.err

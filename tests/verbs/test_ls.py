@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from sensor_storage.model import Series
 from sensor_storage.storage.layout import Layout
 from support.command import Run
@@ -58,9 +60,20 @@ def test_an_asset_nothing_is_stored_of_is_exit_code_1(run: Run, layout: Layout) 
 
 
 def test_an_empty_directory_lists_nothing_and_creates_nothing(run: Run, layout: Layout) -> None:
+    layout.root.mkdir()
     done = run("ls", "--json")
     assert done.code == 0
     assert [line["type"] for line in done.lines()] == ["summary"]
+    assert list(layout.root.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", ["ls", "status", "verify", "rebuild", "compact", "dead-letters list"])
+def test_a_directory_that_is_not_there_proves_nothing_and_is_not_created(
+    run: Run, layout: Layout, verb: str
+) -> None:
+    done = run(*verb.split())
+    assert done.code == 2
+    assert "is not there" in done.err
     assert not layout.root.exists()
 
 

@@ -61,12 +61,6 @@ def test_without_a_service_it_says_so_and_shows_the_last_report(run: Run, layout
     assert "4,000 received = 4,000 stored" in done.out
 
 
-def test_looking_at_a_directory_that_is_not_there_creates_nothing(run: Run, layout: Layout) -> None:
-    done = run("status")
-    assert done.code == 1
-    assert not layout.run.exists()
-
-
 def test_json_is_one_summary_with_health_and_statistics(run: Run, layout: Layout) -> None:
     tell(layout, ingest_status(), maintain_status())
     with own(layout):
@@ -79,8 +73,9 @@ def test_json_is_one_summary_with_health_and_statistics(run: Run, layout: Layout
 
 
 def test_watching_in_json_gives_an_item_a_look_and_one_summary_at_its_end(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Run, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    layout.root.mkdir()
     looks = iter([None, None])
 
     def sleep(_: float) -> None:

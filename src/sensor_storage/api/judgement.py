@@ -92,6 +92,14 @@ def _ingest(status: IngestStatus, now: float) -> Iterator[Reason]:
             "has not seen Kafka's topics yet",
             "wait a moment; then see its log",
         )
+    elif not status.topics:
+        yield Reason(
+            State.DEGRADED,
+            status.worker,
+            f"no topic matches {status.pattern or 'the pattern'}",
+            "check KAFKA_TOPIC_PATTERN; it looks for new topics every ten seconds",
+            unready=False,
+        )
     if status.paused:
         yield Reason(
             State.DEGRADED,

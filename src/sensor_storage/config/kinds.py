@@ -166,17 +166,25 @@ def _servers(value: object) -> str:
     return ",".join(servers)
 
 
+def expanded(text: str) -> Path:
+    """The path, `~` as the home directory. ValueError where there is no such home."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError(str(error)) from None
+
+
 def _raw_path(value: object) -> Path:
-    path = Path(str(value).strip()).expanduser().absolute()
-    if path.parent == path:
-        raise ValueError("it has no parent for the directories beside it")
+    path = expanded(str(value).strip()).absolute()
+    if path.parent == Path(path.anchor):
+        raise ValueError("the directories beside it would lie in the root of the file system")
     if path.name in _SIBLINGS:
         raise ValueError(f"{path.name!r} is the name of a directory beside it")
     return path
 
 
 def _file(value: object) -> Path:
-    path = Path(str(value).strip()).expanduser().absolute()
+    path = expanded(str(value).strip()).absolute()
     try:
         with path.open("rb"):
             return path

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from sensor_storage.config.entries import Entry, entries
+from sensor_storage.config.kinds import expanded
 from sensor_storage.config.relations import broken_relations
 from sensor_storage.config.settings import Settings
 from sensor_storage.config.sources import (
@@ -61,10 +62,17 @@ def _read(
     dotenv.values.pop(CONFIG_FILE_VARIABLE, None)
     dotenv.origins.pop(CONFIG_FILE_VARIABLE, None)
     if config_file or named:
-        toml = read_toml(config_file or Path(str(named)).expanduser())
+        toml = read_toml(config_file or _named(str(named)))
     for name, value in overrides.items():
         command_line.take(name, value, "command line")
     return [toml, dotenv, environment, command_line]
+
+
+def _named(path: str) -> Path:
+    try:
+        return expanded(path)
+    except ValueError as error:
+        raise Usage(f"{CONFIG_FILE_VARIABLE}={path}: {error}", hint="name a file that is there") from None
 
 
 def _tree(values: Mapping[str, object]) -> dict[str, object]:

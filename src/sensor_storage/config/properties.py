@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import PlainSerializer, PlainValidator, SecretStr
 
-from sensor_storage.config.kinds import Rule
+from sensor_storage.config.kinds import Rule, expanded
 
 OWN_VARIABLES = {
     "bootstrap.servers": "KAFKA_BOOTSTRAP_SERVERS",
@@ -63,7 +63,7 @@ def parse_properties(text: str) -> dict[str, SecretStr]:
 def _read(value: object) -> PropertiesFile:
     if isinstance(value, PropertiesFile):
         return value
-    path = Path(str(value).strip()).expanduser().absolute()
+    path = expanded(str(value).strip()).absolute()
     try:
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError:

@@ -216,11 +216,6 @@ class CompactSettings(Branch):
         4.0,
         "An open hour's file is written again when so many times its rows wait; 0: only when it closes.",
     )
-    seal_grace: kinds.DurationOrZero = _setting(
-        "SEAL_GRACE_SECONDS",
-        timedelta(seconds=900),
-        "How long after its end an hour stays open for late readings.",
-    )
 
 
 class AggregateSettings(Branch):

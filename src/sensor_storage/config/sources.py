@@ -37,6 +37,7 @@ LATER = frozenset(
         "CLEANUP_WITHOUT_UPLOAD",
         "COLD_STORE_URL",
         "SCHEMA_REGISTRY_URL",
+        "SEAL_GRACE_SECONDS",
         "TLS_CERT_FILE",
         "TLS_KEY_FILE",
         "UPLOAD_INTERVAL_SECONDS",

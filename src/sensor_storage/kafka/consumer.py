@@ -4,6 +4,7 @@ The client's own offset store and reset policy are off: positions are explicit, 
 their metadata, and every jump is told to the handler as a gap.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -11,10 +12,11 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from sensor_storage.errors import Halt, SensorStorageError, Transient
-from sensor_storage.log import get
+from sensor_storage.log import ROOT, get
 
 _TIMEOUT_SECONDS = 10.0
 _log = get("kafka")
+_client_log = logging.getLogger(f"{ROOT}.librdkafka")
 
 Partition = tuple[str, int]
 
@@ -68,7 +70,7 @@ class GroupConsumer:
         self._refused: set[Partition] = set()
         self._unproven: dict[Partition, Start] = {}
         self.assignment: dict[Partition, str] = {}
-        self._consumer = Consumer(member_properties(config))
+        self._consumer = Consumer(member_properties(config), logger=_client_log)
 
     def follow(self, topics: Mapping[str, str]) -> None:
         """Subscribe to these topics (name to id), if they are not those subscribed to already."""

@@ -194,10 +194,11 @@ class Ingest(GroupHandler):
             _log.info("resumed")
         self.paused = reason
 
-    def finish(self) -> None:
-        """Make durable and commit what was read, and leave."""
+    def finish(self, tell: Callable[[], None] = lambda: None) -> None:
+        """Make durable and commit what was read, tell the end of it, and leave."""
         if self.cut():
             self.commit()
+        tell()
         self.consumer.close()
 
     def assigning(self, partitions: Iterable[Partition]) -> None:

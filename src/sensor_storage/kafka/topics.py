@@ -23,14 +23,18 @@ class TopicDirectory:
     """What the broker says of topics and their ids."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        self._admin = AdminClient(dict(config))
+        self._where = config["bootstrap.servers"]
+        self._admin = AdminClient({**config, "log_level": 0})  # what it would print, it also raises
 
     def matching(self, pattern: re.Pattern[str]) -> dict[str, str]:
         """The ids of the topics whose names match. Transient when the broker does not answer."""
         try:
             listed = self._admin.list_topics(timeout=_TIMEOUT_SECONDS).topics
         except KafkaException as error:
-            raise Transient(f"list topics: {error}", hint="check KAFKA_BOOTSTRAP_SERVERS") from error
+            words = error.args[0].str()
+            raise Transient(
+                f"list topics of {self._where}: {words}", hint="check KAFKA_BOOTSTRAP_SERVERS"
+            ) from error
         names = [name for name, topic in listed.items() if pattern.match(name) and topic.error is None]
         return self.ids(names)
 
@@ -66,6 +70,11 @@ class TopicWatch:
         self.found: dict[str, str] | None = None
         self.error = ""
 
+    @property
+    def pattern(self) -> str:
+        """What names are matched against."""
+        return self._pattern.pattern
+
     def start(self) -> None:
         """Begin to look."""
         self._thread.start()
@@ -77,7 +86,10 @@ class TopicWatch:
     def _watch(self) -> None:
         while True:
             try:
-                self.found = self._directory.matching(self._pattern)
+                found = self._directory.matching(self._pattern)
+                if not found and self.found != found:
+                    _log.warning("no_topic_matches", pattern=self._pattern.pattern)
+                self.found = found
                 self.error = ""
             except Transient as error:
                 if not self.error:

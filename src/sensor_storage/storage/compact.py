@@ -242,7 +242,6 @@ class Compactor:
     def _write_hours(self, files: Sequence[StagedFile], due: Keys, report: CompactReport) -> None:
         if not len(due):
             return
-        done: list[int] = []
         staged = StagedMerge(files, self.staging.keys, due)
         for block in staged.blocks(self._policy.block_rows, self._held_rows):
             merges = (
@@ -254,11 +253,8 @@ class Compactor:
             self._catalog.record(merge.file for merge in merges)
             drained = self._drained_keys(merges)
             self._held |= zip(drained, (merge.file.rows for merge in merges), strict=True)
-            done += drained
+            staged.drain(block, drained)
             report.add_merges(merges)
-        written = np.array(done, np.int64)
-        for file in files:
-            file.waiting[np.isin(file.keys, written)] = 0
 
     def _merge_large(self, staged: StagedMerge, block: Block, report: CompactReport) -> list[HourMerge]:
         key = self.staging.keys.sensor_hour(int(block.keys[0]))

@@ -64,15 +64,15 @@ def merge_into_hour_file(
     Publishing the aside file is the caller's commit point; where `new` holds nothing new nothing is written.
     """
     path = layout.hour_file(key)
-    merged = new
+    merged, already = new, 0
     if path.exists():
         held, footer, digest, size = read_hour_file(path, key)
-        merged = union([held, new])
+        merged, already = union([held, new]), len(held)
         if _same(merged, held, footer.totals):
             described = _described(
                 key=key, path=path, rows=held, totals=footer.totals, digest=digest, size=size
             )
-            return HourMerge(described, None, len(new))
+            return HourMerge(described, None, 0)
     footer = Footer(
         kind="hour", rows=len(merged), totals=totals_of(merged), sensor_hour=key, conflicts=conflicts(merged)
     )
@@ -80,7 +80,7 @@ def merge_into_hour_file(
     described = _described(
         key=key, path=path, rows=merged, totals=footer.totals, digest=stored_digest(data), size=len(data)
     )
-    return HourMerge(described, disk.write_aside(path, data), len(new))
+    return HourMerge(described, disk.write_aside(path, data), len(merged) - already)
 
 
 def merge_large_hour_file(
@@ -94,7 +94,6 @@ def merge_large_hour_file(
 ) -> HourMerge:
     """As `merge_into_hour_file`, of a sensor-hour with too many rows to hold; about `max_rows` at a time."""
     path = layout.hour_file(key)
-    new_rows = sum(rows for stretch in staged for _, rows in stretch.ends())
     held = _open_hour_file(path, key) if path.exists() else None
     parts = [*staged, *([Stretch(held, 0, held.footer().rows)] if held else [])]
     with (
@@ -107,7 +106,7 @@ def merge_large_hour_file(
         footer, digest = writer.finish(sensor_hour=key)
     if held and footer == held.footer() and writer.revisions == _revisions(held):
         disk.discard([aside])
-        return HourMerge(describe(path), None, new_rows)
+        return HourMerge(describe(path), None, 0)
     described = HourFile(
         key=key,
         path=path,
@@ -118,7 +117,7 @@ def merge_large_hour_file(
         last_timestamp=writer.last_timestamp,
         totals=footer.totals,
     )
-    return HourMerge(described, aside, new_rows)
+    return HourMerge(described, aside, footer.rows - (held.footer().rows if held else 0))
 
 
 def _revisions(file: CheckedFile) -> int:

@@ -81,6 +81,11 @@ class StagedMerge:
             ]
         )
 
+    def drain(self, block: Block, written: Sequence[int]) -> None:
+        """These sensor-hours of the block are in durable hour files: none of their rows waits any more."""
+        for file, entries in zip(self._files, block.entries, strict=True):
+            file.waiting[entries[np.isin(file.keys[entries], written)]] = 0
+
     def stretches(self, block: Block) -> list[Stretch]:
         """Where the waiting rows of a large block are."""
         return [

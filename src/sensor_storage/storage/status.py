@@ -3,6 +3,7 @@
 The API, `status` and the demo read these; nothing that must not be lost is kept here.
 """
 
+from collections.abc import Container
 from typing import TypeVar
 
 import msgspec
@@ -49,6 +50,7 @@ class IngestStatus(msgspec.Struct, frozen=True, kw_only=True):
     kafka_error: str = ""
     halted: str = ""
     topics: int = 0
+    pattern: str = ""
     partitions: tuple[PartitionStatus, ...] = ()
 
     @property
@@ -95,6 +97,13 @@ Status = TypeVar("Status", IngestStatus, MaintainStatus)
 def write_status(layout: Layout, status: IngestStatus | MaintainStatus) -> None:
     """Let others see it."""
     replace_hint(layout.run / f"{status.worker}.json", msgspec.json.encode(status))
+
+
+def forget_workers(layout: Layout, running: Container[str]) -> None:
+    """Drop what workers said that are no longer there, such as the second of two ingest workers."""
+    for status in read_ingest(layout):
+        if status.worker not in running:
+            (layout.run / f"{status.worker}.json").unlink(missing_ok=True)
 
 
 def read_ingest(layout: Layout) -> list[IngestStatus]:

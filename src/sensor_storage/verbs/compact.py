@@ -10,7 +10,7 @@ import click
 
 from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
-from sensor_storage.errors import Owned, SensorStorageError, Usage
+from sensor_storage.errors import Owned, SensorStorageError
 from sensor_storage.main import build_compactor
 from sensor_storage.model import SensorHour
 from sensor_storage.storage.catalog import Catalog
@@ -18,7 +18,7 @@ from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import ask, own
 from sensor_storage.storage.staging import Staging, Waiting
-from sensor_storage.verbs.options import Output, output_options, settings_options
+from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
 
 EPILOG = """\b
 Examples:
@@ -35,11 +35,7 @@ not answer."""
 @settings_options
 def command(output: Output, settings: Settings, dry_run: bool) -> int:
     """Put every staged reading in its hour file now, open hours included."""
-    layout = Layout(settings.storage.local_storage_path)
-    if not layout.root.is_dir():
-        raise Usage(
-            f"{layout.root} is not there", hint="name the data directory by --data or LOCAL_STORAGE_PATH"
-        )
+    layout = data_layout(settings)
     if dry_run:
         return _plan(output, layout)
     report = _flush(output, settings, layout)

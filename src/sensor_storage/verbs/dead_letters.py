@@ -12,7 +12,7 @@ from sensor_storage.errors import Damaged, SensorStorageError, Usage
 from sensor_storage.model import Address
 from sensor_storage.storage.dead_letters import DeadLetter, read_dead_letters
 from sensor_storage.storage.layout import Layout
-from sensor_storage.verbs.options import Output, output_options, settings_options
+from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
 
 LIST_EPILOG = """\b
 Examples:
@@ -59,7 +59,7 @@ def list_letters(
 
     def told() -> Iterator[dict[str, object]]:
         nonlocal listed
-        for letter in _newest(Layout(settings.storage.local_storage_path), damaged.append):
+        for letter in _newest(data_layout(settings), damaged.append):
             if reason not in {None, letter.reason} or topic not in {None, letter.address.source.topic}:
                 continue
             listed += 1
@@ -87,7 +87,7 @@ def show(output: Output, settings: Settings, address: str) -> None:
         )
     wanted = (match["topic"], int(match["partition"]), int(match["offset"]))
     found = 0
-    for letter in _newest(Layout(settings.storage.local_storage_path), output.warn):
+    for letter in _newest(data_layout(settings), output.warn):
         source = letter.address.source
         if (source.topic, source.partition, letter.address.offset) == wanted:
             found += 1

@@ -83,7 +83,7 @@ Try, in another terminal:
   {program} ls --data {data}
   {program} status --data {data}
   {program} verify --data {data}
-  python -c "import duckdb; print(duckdb.sql(\\"from '{data}/raw/press-1/*/*/*/*/*.parquet'\\"))"
+  .venv/bin/python -c "import duckdb; print(duckdb.sql(\\"from '{data}/raw/press-1/*/*/*/*/*.parquet'\\"))"
   kill -9 {pid}        # the service; watch it come back with nothing lost
 
 Ctrl-C ends everything.

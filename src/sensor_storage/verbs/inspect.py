@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pyarrow as pa
 
-from sensor_storage.errors import Damaged
+from sensor_storage.errors import Damaged, Usage
 from sensor_storage.storage.parquet import CheckedFile
 from sensor_storage.verbs.options import Output, output_options
 
@@ -24,6 +24,8 @@ Exit codes: 0 sound; 1 damaged, or not a file of this service."""
 @output_options
 def command(output: Output, file: Path) -> int:
     """Show what a file of this service, of whatever kind, says of itself; its digest is checked first."""
+    if not file.is_file():
+        raise Usage(f"{file} is not a regular file", hint="name a Parquet file of the tree")
     try:
         checked = CheckedFile(file)
         facts = _facts(checked)

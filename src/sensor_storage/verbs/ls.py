@@ -15,7 +15,7 @@ from sensor_storage.model import Series
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.staging import Staging
-from sensor_storage.verbs.options import Output, output_options, settings_options
+from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
 
 EPILOG = """\b
 Examples:
@@ -80,7 +80,7 @@ class Held:
 @settings_options
 def command(output: Output, settings: Settings, asset: str | None, staged: bool) -> int:
     """List the assets, or the sensors of ASSET, with files, rows, bytes and the time they cover."""
-    layout = Layout(settings.storage.local_storage_path)
+    layout = data_layout(settings)
     waiting = _staged_rows(output, layout, however_large=staged)
     held = merged(_in_files(layout, asset), waiting, asset)
     total, assets, series = Held(), 0, 0

@@ -24,6 +24,8 @@ from rich.text import Text
 
 from sensor_storage import log
 from sensor_storage.config import Settings, load
+from sensor_storage.errors import Usage
+from sensor_storage.storage.layout import Layout
 
 Item = Mapping[str, object]
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
@@ -159,6 +161,16 @@ def settings_options(verb: _Verb) -> _Verb:
         return verb(*args, settings=settings, **options)
 
     return wrapped  # type: ignore[return-value]  # the argument `settings` is given here
+
+
+def data_layout(settings: Settings) -> Layout:
+    """The data directory a verb is to look at. Usage unless it is there: nothing is no proof of anything."""
+    layout = Layout(settings.storage.local_storage_path)
+    if not layout.root.is_dir():
+        raise Usage(
+            f"{layout.root} is not there", hint="name the data directory by --data or LOCAL_STORAGE_PATH"
+        )
+    return layout
 
 
 def tell_warnings(settings: Settings) -> None:

@@ -8,14 +8,14 @@ import click
 from sensor_storage.aggregation.check import adopt
 from sensor_storage.config import Settings
 from sensor_storage.errors import Damaged
-from sensor_storage.main import aggregate_policy, layout_of
+from sensor_storage.main import aggregate_policy
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.hour_files import HourFile, describe
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import own
 from sensor_storage.storage.tree_walk import hour_files
 from sensor_storage.verbs.aggregate import make, tell
-from sensor_storage.verbs.options import Output, output_options, settings_options
+from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
 
 EPILOG = """\b
 Examples:
@@ -33,7 +33,7 @@ _PROGRESS_FILES = 1000
 @settings_options
 def command(output: Output, settings: Settings, what: str) -> int:
     """Make the catalog again from hour files and aggregates, or the aggregates from the hour files."""
-    layout = layout_of(settings)
+    layout = data_layout(settings)
     if what == "aggregates":
         return tell(output, make(output, settings, layout, again=True))
     return _catalog(output, settings, layout)

@@ -10,6 +10,7 @@ from sensor_storage.config import Settings
 from sensor_storage.main import build_leave, build_worker, layout_of
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.ownership import own
+from sensor_storage.storage.status import forget_workers
 from sensor_storage.supervisor import Supervisor, until_told, work
 from sensor_storage.verbs.options import settings_options
 
@@ -51,6 +52,7 @@ def command(
         disk.clear_aside()
         ingest = [f"ingest-{number}" for number in range(ingest_workers or settings.ingest.workers)]
         chosen = [name for role in roles or ROLES for name in (ingest if role == "ingest" else [role])]
+        forget_workers(layout, chosen)
         workers = [(name, ["worker", name, *_same_settings(ctx)]) for name in chosen]
         _log.info("started", data=str(layout.root), workers=", ".join(chosen))
         environment = {**os.environ, "LOCAL_STORAGE_PATH": str(layout.raw)}

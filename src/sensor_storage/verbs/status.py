@@ -18,7 +18,7 @@ from sensor_storage.config import Settings
 from sensor_storage.errors import Transient, Usage
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import is_owned
-from sensor_storage.verbs.options import Output, output_options, settings_options
+from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
 
 EPILOG = """\b
 Examples:
@@ -56,7 +56,7 @@ class Report(BaseModel):
 def command(output: Output, settings: Settings, watch: bool, interval: float, url: str | None) -> int:
     """Show how the service is: received and stored, lag, staging, files, and what is amiss."""
     clock = SystemClock()
-    look = _remote(url) if url else _local(Layout(settings.storage.local_storage_path), clock)
+    look = _remote(url) if url else _local(data_layout(settings), clock)
     if watch:
         return _watch(output, look, interval)
     report = look()

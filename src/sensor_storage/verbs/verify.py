@@ -11,12 +11,12 @@ from sensor_storage.aggregation.check import AggregateCheck, check_aggregates
 from sensor_storage.aggregation.raw_hours import LocalHours
 from sensor_storage.aggregation.samples import judge_by
 from sensor_storage.config import Settings
-from sensor_storage.main import aggregate_policy, layout_of
+from sensor_storage.main import aggregate_policy
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.verify import verify
 from sensor_storage.storage.verify_report import PartitionReport, VerifyReport
-from sensor_storage.verbs.options import Output, output_options, settings_options
+from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
 
 EPILOG = """\b
 Examples:
@@ -35,7 +35,7 @@ _PROGRESS_FILES = 500
 def command(output: Output, settings: Settings, full: bool) -> int:
     """Prove from the files that every message consumed is stored exactly once, and that no file is damaged."""
     began = time.monotonic()
-    layout = layout_of(settings)
+    layout = data_layout(settings)
 
     def progress(files: int, rows: int) -> None:
         if files % _PROGRESS_FILES == 0:
