@@ -3,11 +3,11 @@
 import contextlib
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -273,3 +273,44 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def test_a_new_leader_with_the_same_log_costs_nothing_not_even_at_its_end(tmp_path: Path) -> None:
+    """The end of the partition comes with the messages that are asked about again: it must not pass for read."""
+    with EmbeddedBroker(tmp_path / "kafka") as broker:
+        create_topic(broker.bootstrap_servers, "a")
+        produce(broker.bootstrap_servers, "a", _messages(0, 50))
+        layout = Layout(tmp_path / "raw")
+        with member(layout, broker.bootstrap_servers, "a", group="g") as before:
+            before.until(lambda: before.messages() == 50, "it reads")
+            before.ingest.finish()
+        broker.stop()
+        broker.start()
+        produce(broker.bootstrap_servers, "a", _messages(50, 50))
+        with member(layout, broker.bootstrap_servers, "a", group="g") as after:
+            consume = after.ingest.consumer._consumer.consume
+            after.ingest.consumer._consumer = _Slow(after.ingest.consumer._consumer, consume)  # type: ignore[assignment]
+            after.until(lambda: after.messages() == 100, "it reads on")
+        assert _values(layout) == list(range(100))
+        _sound(layout)
+
+
+class _Slow:
+    """A consumer whose first batch comes whole, the end of the partition included."""
+
+    def __init__(self, real: Consumer, consume: Callable[[int, float], list[Message]]) -> None:
+        self._real = real
+        self._consume = consume
+        self._first: list[Message] = []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._real, name)
+
+    def consume(self, count: int, timeout: float) -> list[Message]:
+        found = self._consume(count, timeout)
+        if self._first is not None:
+            self._first += found
+            if not any(one.error() for one in self._first):
+                return []
+            found, self._first = self._first, None  # type: ignore[assignment]
+        return found

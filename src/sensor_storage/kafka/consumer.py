@@ -216,7 +216,7 @@ class GroupConsumer:
                 self.restart({key: start.offset})
         if not doubtful:
             return messages
-        return [one for one in messages if one.error() or (one.topic(), one.partition()) not in doubtful]
+        return [one for one in messages if (one.topic(), one.partition()) not in doubtful or _is_trouble(one)]
 
     def _begin(self, starts: Mapping[Partition, Start]) -> None:
         self._unproven.update({key: start for key, start in starts.items() if start.leader_epoch >= 0})
@@ -292,6 +292,12 @@ class GroupConsumer:
                 f"ask for the offsets of {key[0]}/{key[1]}: no answer in {_TIMEOUT_SECONDS:.0f} s"
             )
         return found
+
+
+def _is_trouble(event: Message) -> bool:
+    """Is it an error, and not only the end of a partition, which is behind messages that were not taken?"""
+    error = event.error()
+    return error is not None and error.code() != KafkaError._PARTITION_EOF  # noqa: SLF001 - its public name
 
 
 def ends_member(error: KafkaError) -> bool:
