@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -68,6 +68,18 @@ class Consumer:
         """Remember."""
         self._broker.committed = max(self._broker.committed, positions[TOPIC, 0])
 
+    def restart(self, offsets: Mapping[Partition, int]) -> None:
+        """Go on from there."""
+        self._next = offsets[TOPIC, 0]
+
+    def start_again(self, keys: Iterable[Partition]) -> None:
+        """No topic was made anew."""
+        assert not list(keys)
+
+    def recreated(self, key: Partition) -> bool:  # noqa: ARG002 - the consumer's signature
+        """The topic is the same."""
+        return False
+
     def close(self) -> None:
         """Nothing to leave."""
 
@@ -86,7 +98,7 @@ def _message(offset: int) -> Message:
     )
 
 
-def _ingest(layout: Layout, disk: Disk, broker: Broker) -> Ingest:
+def _ingest(layout: Layout, disk: Disk, broker: Broker, *, max_rows: int = 20) -> Ingest:
     return Ingest(
         worker="ingest0",
         layout=layout,
@@ -94,7 +106,7 @@ def _ingest(layout: Layout, disk: Disk, broker: Broker) -> Ingest:
         clock=ManualClock(),
         decode=Decoder(DecodeSettings(topic_pattern="^sensor-data-.*")).decode,
         ledger=lambda: read_all_ledgers(layout),
-        policy=IngestPolicy(max_rows=20, commit_interval_seconds=0),
+        policy=IngestPolicy(max_rows=max_rows, commit_interval_seconds=0),
         topics=broker,  # type: ignore[arg-type]  # a broker of one topic
         join_group=lambda handler: Consumer(handler, broker),  # type: ignore[arg-type,return-value]
     )
@@ -146,6 +158,23 @@ def test_a_group_reset_and_everything_read_again_changes_not_one_file(tmp_path: 
     compactor(layout).run_once(ManualClock().now(), 0, flush=True)
     assert again.counts.skipped == MESSAGES
     assert _files(layout) == before
+
+
+def test_a_full_buffer_is_cut_amid_a_batch_and_a_full_disk_there_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sensor_storage.kafka.gather.PIECE_BYTES", 1)
+    layout = Layout(tmp_path / "data" / "raw")
+    _empty(layout)
+    ingest = _ingest(layout, Disk(layout.root), Broker(), max_rows=4)
+    cut, cuts = ingest.cut, iter(range(1000))
+    monkeypatch.setattr(ingest, "cut", lambda: next(cuts) % 5 != 2 and cut())
+    _run(ingest)
+    assert ingest.counts.segments > MESSAGES // 4
+    assert ingest.counts.messages == MESSAGES
+    assert len(stored_rows(layout)) == 2 * (MESSAGES - len(POISON))
+    compactor(layout).run_once(ManualClock().now(), 0, flush=True)
+    assert verify(layout, full=True, mark=False).findings == []
 
 
 def _committed_is_durable(layout: Layout, broker: Broker) -> None:

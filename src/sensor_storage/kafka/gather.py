@@ -13,6 +13,9 @@ from sensor_storage.kafka.consumer import Partition
 from sensor_storage.model import Source
 from sensor_storage.storage.coded import Coded
 
+PIECE_BYTES = 600_000
+"""Of messages decoded at once; a sample may be as short as a byte."""
+
 
 def split_events(messages: list[Message]) -> tuple[list[Message], list[Message]]:
     """Messages with content, and the errors and ends of partitions that come among them."""
@@ -79,6 +82,19 @@ def select(batch: MessageBatch, rows: NDArray[np.int64]) -> MessageBatch:
         value=[batch.value[row] for row in chosen],
         headers=lambda row: batch.headers(chosen[row]),
     )
+
+
+def pieces(batch: MessageBatch) -> Iterator[MessageBatch]:
+    """The batch in parts of about `PIECE_BYTES`, in order, large messages alone.
+
+    A message's bytes bound its readings, and so the memory that decoding a part takes.
+    """
+    sizes = np.fromiter((len(value) if value else 0 for value in batch.value), np.int64, len(batch))
+    number = (np.cumsum(sizes) - sizes) // PIECE_BYTES
+    large = sizes > PIECE_BYTES // 2
+    breaks = (np.diff(number) != 0) | large[1:] | large[:-1]
+    for rows in np.split(np.arange(len(batch)), np.flatnonzero(breaks) + 1):
+        yield select(batch, rows)
 
 
 def unbroken(batch: MessageBatch, keep: NDArray[np.bool_]) -> Iterator[NDArray[np.int64]]:

@@ -27,7 +27,7 @@ from sensor_storage.errors import DiskFull, Transient
 from sensor_storage.kafka.batch import Decoded, MessageBatch
 from sensor_storage.kafka.claims import Claims
 from sensor_storage.kafka.consumer import GroupConsumer, GroupHandler, Partition, Start, ends_member, halt_on
-from sensor_storage.kafka.gather import gather, select, split_events, unbroken
+from sensor_storage.kafka.gather import gather, pieces, select, split_events, unbroken
 from sensor_storage.kafka.progress import Positions
 from sensor_storage.kafka.segment_buffer import SegmentBuffer, spans_of
 from sensor_storage.kafka.topics import TopicDirectory
@@ -247,18 +247,37 @@ class Ingest(GroupHandler):
         keep = self._unanswered(batch)
         self.counts.skipped += len(batch) - int(np.count_nonzero(keep))
         for rows in unbroken(batch, keep):
-            part = select(batch, rows)
-            starts = [self._span_start(part, code) for code in range(len(part.source.values))]
-            if not all(map(self._buffer.fits, part.source.values, starts)) and not self.cut():
-                self._read_again()
-                return
-            decoded = self._decode(part)
-            self._buffer.add(part, decoded, spans_of(part, decoded, starts), self._clock.monotonic())
-            for item in decoded.rejected:
-                reasons = self.counts.dead_letters_by_reason
-                reasons[item.reason] = reasons.get(item.reason, 0) + 1
-            self._advance(part)
+            for part in pieces(select(batch, rows)):
+                if not self._take_part(part):
+                    return
         self._advance(batch)
+
+    def _take_part(self, part: MessageBatch) -> bool:
+        """Step 1 for what is decoded at once; False when it will be delivered again."""
+        if self._is_full() and not self._cut_amid(part):
+            return False
+        starts = [self._span_start(part, code) for code in range(len(part.source.values))]
+        if not all(map(self._buffer.fits, part.source.values, starts)) and not self._cut_amid(part):
+            return False
+        decoded = self._decode(part)
+        self._buffer.add(part, decoded, spans_of(part, decoded, starts), self._clock.monotonic())
+        for item in decoded.rejected:
+            reasons = self.counts.dead_letters_by_reason
+            reasons[item.reason] = reasons.get(item.reason, 0) + 1
+        self._advance(part)
+        return True
+
+    def _cut_amid(self, part: MessageBatch) -> bool:
+        """Cut before a part is taken; False when reading does not go on with it, but further back or not at all."""
+        keys = [(source.topic, source.partition) for source in part.source.values]
+        before = [self.positions.position(key) for key in keys]
+        if not self.cut():
+            self._read_again()
+            return False
+        return all(
+            key in self.positions and self.positions.position(key) == at
+            for key, at in zip(keys, before, strict=True)
+        )
 
     def _unanswered(self, batch: MessageBatch) -> NDArray[np.bool_]:
         """Which rows are of assigned partitions, not yet read, and not answered for by the ledger."""
@@ -333,14 +352,12 @@ class Ingest(GroupHandler):
 
     def _due(self) -> bool:
         oldest = self._buffer.oldest
-        return (
-            self._buffer.rows >= self._policy.max_rows
-            or self._buffer.size_bytes >= self._policy.max_bytes
-            or (
-                oldest is not None
-                and self._clock.monotonic() - oldest >= self._policy.segment_interval_seconds
-            )
+        return self._is_full() or (
+            oldest is not None and self._clock.monotonic() - oldest >= self._policy.segment_interval_seconds
         )
+
+    def _is_full(self) -> bool:
+        return self._buffer.rows >= self._policy.max_rows or self._buffer.size_bytes >= self._policy.max_bytes
 
     def _same_topics(self) -> bool:
         """Step 2: a topic made anew while it was read would go unnoticed by the client."""
