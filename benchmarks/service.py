@@ -116,15 +116,17 @@ def service(root: Path, bootstrap_servers: str, roles: list[str], **settings: st
             process.wait(60)
 
 
-def catch_up(root: Path, broker: EmbeddedBroker, name: str, report: Report, prefix: str) -> Iterator[Figures]:
+def catch_up(
+    root: Path, broker: EmbeddedBroker, name: str, report: Report, prefix: str, workers: int
+) -> Iterator[Figures]:
     """Read everything published, once to segments and once to complete hour files."""
     watched_broker = Watched(_java(broker))
     for until, roles in (("segments", ["ingest"]), ("hour files", ["ingest", "maintain"])):
         data = root / f"{name}-{until.replace(' ', '-')}"
         data.mkdir()
         layout = Layout(data / "raw")
-        pattern = {"KAFKA_TOPIC_PATTERN": f"^{prefix}.*"}
-        with service(data, broker.bootstrap_servers, roles, **pattern) as watched:
+        settings = {"KAFKA_TOPIC_PATTERN": f"^{prefix}.*", "INGEST_WORKERS": str(workers)}
+        with service(data, broker.bootstrap_servers, roles, **settings) as watched:
             _wait(lambda watched=watched, layout=layout: bool(watched.look()) and _consumed(layout) > 0)
             before, cpu_before = _readings(layout), watched.look()
             began, broker_before = time.monotonic(), watched_broker.look()
@@ -219,13 +221,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("scenarios", nargs="*", default=["narrow", "troubled", "wide", "batch"])
     parser.add_argument("--readings", type=int, default=3_600_000)
+    parser.add_argument("--workers", type=int, default=1, help="Ingest workers that share the partitions.")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         with EmbeddedBroker(root / "kafka", cache=cache_folder(os.environ)) as broker:
             for name in chosen.scenarios:
                 report, prefix = fill(broker, name, chosen.readings)
-                for figures in catch_up(root, broker, name, report, prefix):
+                for figures in catch_up(root, broker, name, report, prefix, chosen.workers):
                     print(json.dumps(asdict(figures)), flush=True)
     return 0
 

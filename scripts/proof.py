@@ -4,6 +4,9 @@
 service, `kill -9` of one worker or of all of them at random moments, narrow, wide and batch messages with
 duplicates, late ones and poison among them. At the end DuckDB counts the tree, sharing no code with the service,
 and must find every acknowledged reading exactly once and every undecodable message among the dead letters.
+
+With `--workers 4 --minutes 10` several ingest workers share the partitions, and are also stopped and continued
+(zombies), and the service is ended and started with another number of them, every few seconds.
 """
 
 import argparse
@@ -51,6 +54,7 @@ class Count:
     expected_dead_letters: int
     dead_letters: int
     kills: int
+    drain_seconds: float
     seconds: float
     verify_exit: int
 
@@ -67,7 +71,9 @@ class Count:
 class Service:
     """The service as child processes that may be killed."""
 
-    def __init__(self, root: Path, bootstrap_servers: str) -> None:
+    def __init__(self, root: Path, bootstrap_servers: str, workers: int) -> None:
+        self._most_workers = self._workers = workers
+        self._stopped: list[psutil.Process] = []
         self._log = (root / "service.log").open("ab")
         self._environment = {
             **os.environ,
@@ -81,7 +87,12 @@ class Service:
     def start(self) -> None:
         """Start it, as after a crash."""
         self._process = subprocess.Popen(
-            [*_SERVICE, "run", "--role", "ingest", "--role", "maintain"],
+            [
+                *_SERVICE,
+                "run",
+                *("--role", "ingest", "--role", "maintain"),
+                *("--ingest-workers", str(self._workers)),
+            ],
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -106,6 +117,31 @@ class Service:
         self.start()
         return "all"
 
+    def disturb(self, rng: random.Random) -> str:
+        """Kill, stop and continue, or restart with another number of workers."""
+        self.continue_all()
+        act = rng.random()
+        if self._most_workers == 1 or act < 1 / 2:
+            return self.kill(rng)
+        if act < 3 / 4 and self._process is not None:
+            workers = psutil.Process(self._process.pid).children()
+            for victim in rng.sample(workers, min(len(workers), rng.choice((1, 1, 2)))):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    victim.suspend()
+                    self._stopped.append(victim)
+            return f"stopped {len(self._stopped)} workers"
+        self._workers = rng.randint(1, self._most_workers)
+        status = self.stop()
+        self.start()
+        return f"ended ({status}) and started with {self._workers} ingest workers"
+
+    def continue_all(self) -> None:
+        """Let those that were stopped go on."""
+        for process in self._stopped:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
+        self._stopped.clear()
+
     def stop(self) -> int:
         """End it as an orchestrator would; its exit status."""
         if self._process is None:
@@ -121,43 +157,67 @@ class Service:
         return done.returncode
 
 
-def prove(root: Path, *, readings: int, kills: int, seed: int, say: object = print) -> Count:
-    """Publish, kill, wait, count."""
-    rng = random.Random(seed)
+@dataclass(frozen=True)
+class Plan:
+    """How much is published, and how the service is disturbed: so many times, or for so many minutes."""
+
+    readings: int
+    kills: int
+    seed: int
+    workers: int = 1
+    minutes: float = 0
+
+
+def prove(root: Path, plan: Plan) -> Count:
+    """Publish, disturb, wait, count."""
+    rng = random.Random(plan.seed)
     began = time.monotonic()
-    tell = say if callable(say) else print
     with EmbeddedBroker(root / "kafka", cache=cache_folder(os.environ)) as broker:
         publisher = Publisher(broker.bootstrap_servers)
-        messages = _messages(readings, seed)
+        messages = _messages(plan)
         first = list(islice(messages, _CHUNK_MESSAGES))
         topics = {message.topic for message in first}
         publisher.ensure_topics(sorted(topics), _PARTITIONS)
-        service = Service(root, broker.bootstrap_servers)
+        service = Service(root, broker.bootstrap_servers, plan.workers)
         service.start()
         with _publishing(publisher, first, messages) as published:
-            for number in range(kills):
+            number = 0
+            while number < plan.kills or time.monotonic() - began < plan.minutes * 60:
+                number += 1
                 time.sleep(rng.uniform(0.3, 3.0))
-                tell(f"kill {number + 1} of {kills}: {service.kill(rng)}")
+                print(f"{number}: {service.disturb(rng)}", flush=True)
             published.wait()
+        service.continue_all()
         report = publisher.flush()
-        _wait_until_received(Layout(root / "raw"), report)
+        drain = _wait_until_received(Layout(root / "raw"), report)
         flushed = service.ask("compact")
         status = service.stop()
         verified = service.ask("verify", "--full")
-    tell(f"compact {flushed}, service {status}, verify {verified}")
-    return _count(root, report, kills=kills, seconds=time.monotonic() - began, verified=verified)
+    print(f"compact {flushed}, service {status}, verify {verified}")
+    return _count(
+        root,
+        report,
+        kills=number,
+        drain_seconds=drain,
+        seconds=time.monotonic() - began,
+        verified=verified,
+    )
 
 
-def _messages(readings: int, seed: int) -> Iterator[PlantMessage]:
-    plant = Plant(100, 10, seed=seed)
+def _messages(plan: Plan) -> Iterator[PlantMessage]:
+    """So many readings, spread over the minutes there are."""
+    plant = Plant(100, 10, seed=plan.seed)
+    began = time.monotonic()
     found = 0
     for message in plant_messages(
         plant, _START_US, _START_US + 365 * 86_400 * SECOND, form="mixed", faults=SENSIBLE_FAULTS
     ):
         yield message
         found += message.readings
-        if found >= readings:
+        if found >= plan.readings:
             return
+        if found % 1000 == 0:
+            time.sleep(max(0.0, began + plan.minutes * 60 * found / plan.readings - time.monotonic()))
 
 
 @contextlib.contextmanager
@@ -177,17 +237,20 @@ def _publishing(
     yield done
 
 
-def _wait_until_received(layout: Layout, report: Report) -> None:
-    deadline = time.monotonic() + _DRAIN_SECONDS
-    while time.monotonic() < deadline:
+def _wait_until_received(layout: Layout, report: Report) -> float:
+    """How many seconds it took until the ledger answered for all."""
+    began = time.monotonic()
+    while time.monotonic() < began + _DRAIN_SECONDS:
         status = read_maintain(layout)
         if status is not None and status.received_messages >= report.messages_acknowledged:
-            return
+            return round(time.monotonic() - began, 1)
         time.sleep(0.2)
     raise TimeoutError(f"not all messages were received in {_DRAIN_SECONDS} s: {read_maintain(layout)}")
 
 
-def _count(root: Path, report: Report, *, kills: int, seconds: float, verified: int) -> Count:
+def _count(
+    root: Path, report: Report, *, kills: int, drain_seconds: float, seconds: float, verified: int
+) -> Count:
     identity = "kafka_topic_id, kafka_partition, kafka_leader_epoch, kafka_offset"
     rows, distinct = _one_row(
         f"SELECT COUNT(*), COUNT(DISTINCT ({identity}, kafka_index)) FROM '{root}/raw/**/*.parquet'"
@@ -203,6 +266,7 @@ def _count(root: Path, report: Report, *, kills: int, seconds: float, verified: 
         expected_dead_letters=report.dead_letters_expected,
         dead_letters=letters,
         kills=kills,
+        drain_seconds=drain_seconds,
         seconds=round(seconds, 1),
         verify_exit=verified,
     )
@@ -219,12 +283,16 @@ def main() -> int:
     parser.add_argument("--readings", type=int, default=5_000_000)
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1, help="Ingest workers, at most.")
+    parser.add_argument("--minutes", type=float, default=0, help="Disturb for so long instead of so often.")
     parser.add_argument("--directory", type=Path, help="Keep everything here; default: a temporary folder.")
     chosen = parser.parse_args()
     with contextlib.ExitStack() as stack:
         root = chosen.directory or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         root.mkdir(parents=True, exist_ok=True)
-        count = prove(root, readings=chosen.readings, kills=chosen.kills, seed=chosen.seed)
+        kills = 0 if chosen.minutes else chosen.kills
+        plan = Plan(chosen.readings, kills, chosen.seed, chosen.workers, chosen.minutes)
+        count = prove(root, plan)
     print(json.dumps({**asdict(count), "exact": count.exact}))
     return 0 if count.exact else 1
 

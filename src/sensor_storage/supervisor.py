@@ -113,6 +113,8 @@ class Supervisor:
             worker.process.kill()
             worker.process.wait()
             return False
+        if status == -signal.SIGTERM:  # told before it could listen: it had begun nothing
+            return True
         if status:
             _log.warning("worker_ended", worker=worker.name, status=status)
         return status == 0

@@ -5,10 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROOF = Path(__file__).parents[2] / "scripts" / "proof.py"
 
 
-def test_no_kill_loses_or_doubles_a_reading(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 3], ids=["one worker", "three workers and zombies"])
+def test_no_kill_loses_or_doubles_a_reading(tmp_path: Path, workers: int) -> None:
     done = subprocess.run(
         [
             sys.executable,
@@ -19,6 +22,8 @@ def test_no_kill_loses_or_doubles_a_reading(tmp_path: Path) -> None:
             "5",
             "--seed",
             "3",
+            "--workers",
+            str(workers),
             "--directory",
             str(tmp_path),
         ],
