@@ -117,7 +117,7 @@ def service(root: Path, bootstrap_servers: str, roles: list[str], **settings: st
 
 
 def catch_up(
-    root: Path, broker: EmbeddedBroker, name: str, report: Report, prefix: str, workers: int
+    root: Path, broker: EmbeddedBroker, name: str, report: Report, *, prefix: str, workers: int
 ) -> Iterator[Figures]:
     """Read everything published, once to segments and once to complete hour files."""
     watched_broker = Watched(_java(broker))
@@ -228,7 +228,7 @@ def main() -> int:
         with EmbeddedBroker(root / "kafka", cache=cache_folder(os.environ)) as broker:
             for name in chosen.scenarios:
                 report, prefix = fill(broker, name, chosen.readings)
-                for figures in catch_up(root, broker, name, report, prefix, chosen.workers):
+                for figures in catch_up(root, broker, name, report, prefix=prefix, workers=chosen.workers):
                     print(json.dumps(asdict(figures)), flush=True)
     return 0
 

@@ -176,3 +176,32 @@ def test_the_claims_table_tells_what_another_took_and_forgives_a_torn_one(tmp_pa
     (tmp_path / "claims.json").write_text('{"a/0": "i')
     with mine.held([("a", 0)]) as taken:
         assert taken == set()
+
+
+def test_members_of_the_newer_protocol_share_hand_over_and_come_back(
+    tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str
+) -> None:
+    topic = _topic(broker, topic_prefix)
+    layouts = [Layout(tmp_path / name / "raw") for name in "ab"]
+    newer: dict[str, str] = {"group.protocol": "consumer"}
+    address, group = broker.bootstrap_servers, topic_prefix
+    with member(layouts[0], address, topic, group=group, **newer) as first:
+        produce(address, topic, _messages(0, 400))
+        first.until(lambda: first.messages() == 400, "the first reads all", seconds=40)
+        with member(layouts[1], address, topic, group=group, **newer) as second:
+            run_until(
+                [first, second],
+                lambda: len(first.ingest.consumer.assignment) == len(second.ingest.consumer.assignment) == 2,
+                "they share",
+                seconds=40,
+            )
+            produce(address, topic, _messages(400, 400))
+            run_until([first, second], lambda: first.messages() + second.messages() == 800, "both read on")
+            first.ingest.finish()
+            produce(address, topic, _messages(800, 200))
+            second.until(
+                lambda: first.messages() + second.messages() == 1000, "the leaver's partitions", seconds=20
+            )
+    assert _values(layouts) == list(range(1000))
+    for layout in layouts:
+        _sound(layout)
