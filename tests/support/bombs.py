@@ -4,7 +4,6 @@
 five of them as ingest does.
 """
 
-import resource
 import sys
 from collections.abc import Callable
 
@@ -16,6 +15,7 @@ from sensor_storage.kafka.ingest import IngestPolicy
 from sensor_storage.kafka.segment_buffer import SegmentBuffer, spans_of
 from sensor_storage.storage.segments import encode_segment
 from support.decoding import batch_of
+from support.memory import peak_bytes
 
 SIZE, MESSAGES = 10_000_000, 5
 MILLION = 1_000_000
@@ -80,7 +80,7 @@ def main(name: str) -> None:
             content = buffer.content()
             encode_segment(content.readings, content.ledger, "zstd")
             buffer.clear()
-    sys.stdout.write(f"{','.join(found)} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}\n")
+    sys.stdout.write(f"{','.join(found)} {peak_bytes()}\n")
 
 
 if __name__ == "__main__":
