@@ -163,5 +163,6 @@ def test_size_is_told_without_decoding() -> None:
     assert not is_large(pack([row] * 100))
     assert not is_large(pack([[1]] * (MAX_CONTAINERS - 1)))
     assert is_large(pack([[1]] * MAX_CONTAINERS))
-    assert is_large(pack([[*row, [3]]] * (MAX_CONTAINERS // 6)))
+    nested = [*items, {"k": 1}, [2], {}, [], [3]]
+    assert is_large(pack([nested] * (MAX_CONTAINERS // 6)))
     assert len(parse_msgpack(pack(["x" * 20] * 200_000))) == 200_000
