@@ -75,15 +75,20 @@ def _room_for(catalog: Path) -> Iterator[None]:
         raise DiskFull(f"record files in {catalog}: no room on the disk", hint="free space") from error
 
 
+def connect_read_only(catalog: Path) -> sqlite3.Connection:
+    """A look at the database that changes nothing."""
+    written = catalog.with_name(catalog.name + "-wal").exists()
+    how = "mode=ro" if written else "immutable=1"  # without a writer a look leaves no trace
+    return sqlite3.connect(f"file:{catalog}?{how}", uri=True, check_same_thread=False)
+
+
 class Catalog:
     """The hour files of one data directory."""
 
     def __init__(self, layout: Layout, *, read_only: bool = False) -> None:
         self._layout = layout
         if read_only:
-            written = layout.catalog.with_name(layout.catalog.name + "-wal").exists()
-            how = "mode=ro" if written else "immutable=1"  # without a writer a look leaves no trace
-            self._db = sqlite3.connect(f"file:{layout.catalog}?{how}", uri=True, check_same_thread=False)
+            self._db = connect_read_only(layout.catalog)
         else:
             layout.catalog.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(layout.catalog, check_same_thread=False)

@@ -91,6 +91,14 @@ class Layout:
         asset, sensor = encode_name(series.asset), encode_name(series.sensor)
         return self.aggregated / asset / f"{start:{_AGGREGATE_FOLDERS[level]}}" / f"{sensor}_{level}.parquet"
 
+    def asset_folder(self, asset: str) -> Path:
+        """Where all hour files of an asset are."""
+        return self.raw / encode_name(asset)
+
+    def hour_folder(self, asset: str, start: datetime) -> Path:
+        """Where the hour files of an asset's hour are."""
+        return self.raw / encode_name(asset) / f"{start:%Y/%m/%d/%H}"
+
     def staged(self, name: StagedName) -> Path:
         """A segment's or run's file."""
         return self.staging / str(name)

@@ -53,6 +53,21 @@ class SensorHourKeys:
         numbers = self._known(pairs[rows])
         return (numbers[codes] << _HOUR_BITS) + (hours + _HOUR_ZERO)
 
+    def number(self, series: Series) -> int | None:
+        """The series' number if it has one; the key of its hour `h` is `first_key(number) + h`."""
+        asset, sensor = self._assets.number(series.asset), self._sensors.number(series.sensor)
+        if asset is None or sensor is None:
+            return None
+        pair = asset << _HOUR_BITS | sensor
+        place = int(np.searchsorted(self._pairs, pair))
+        known = place < len(self._pairs) and self._pairs[place] == pair
+        return int(self._numbers[place]) if known else None
+
+    @staticmethod
+    def first_key(number: int) -> int:
+        """The key of the series' hour 0."""
+        return (number << _HOUR_BITS) + _HOUR_ZERO
+
     def sensor_hour(self, key: int) -> SensorHour:
         """What the key stands for."""
         pair = int(self._pair_of[key >> _HOUR_BITS])
@@ -102,6 +117,10 @@ class _Names(list[str]):
         if len(self._numbers) > len(self):
             self[:] = self._numbers
         return np.array(known, np.int64)[column.codes]
+
+    def number(self, name: str) -> int | None:
+        """The name's number, if it was seen."""
+        return self._numbers.get(name)
 
     def ranks(self) -> NDArray[np.int64]:
         """For each number the place of its name in sorted order."""
@@ -229,15 +248,7 @@ class Staging:
         return len(self._files[name].keys)
 
     def _indexed(self, name: StagedName, file: CheckedFile) -> StagedFile:
-        keys, starts, rows = np.empty(0, np.int64), np.empty(0, np.int64), 0
-        for series, timestamp in file.series_and_timestamps():
-            row_keys = self.keys.keys(series, timestamp // MICROSECONDS_PER_HOUR)
-            begins = run_starts(row_keys)
-            if len(keys) and keys[-1] == row_keys[0]:
-                begins = begins[1:]
-            keys, starts = np.append(keys, row_keys[begins]), np.append(starts, begins + rows)
-            rows += len(row_keys)
-        counts = np.diff(starts, append=rows)
+        keys, starts, counts = index_of(file, self.keys)
         return StagedFile(
             name=name,
             path=file.path,
@@ -248,6 +259,19 @@ class Staging:
             counts=counts,
             waiting=counts.copy(),
         )
+
+
+def index_of(file: CheckedFile, numbers: SensorHourKeys) -> tuple[Keys, NDArray[np.int64], NDArray[np.int64]]:
+    """Which sensor-hours a staged file holds, in its order: their keys, where they start, and their rows."""
+    keys, starts, rows = np.empty(0, np.int64), np.empty(0, np.int64), 0
+    for series, timestamp in file.series_and_timestamps():
+        row_keys = numbers.keys(series, timestamp // MICROSECONDS_PER_HOUR)
+        begins = run_starts(row_keys)
+        if len(keys) and keys[-1] == row_keys[0]:
+            begins = begins[1:]
+        keys, starts = np.append(keys, row_keys[begins]), np.append(starts, begins + rows)
+        rows += len(row_keys)
+    return keys, starts, np.diff(starts, append=rows)
 
 
 @dataclass(frozen=True, eq=False)

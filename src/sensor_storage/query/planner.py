@@ -1,0 +1,119 @@
+"""From a question to what is read: pure, over what is known of each sensor.
+
+`auto` takes the finest resolution that stays within the points asked for: raw where the readings themselves do,
+else the first of minute, hour and day whose windows do; days, if nothing does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from sensor_storage.errors import Usage
+from sensor_storage.model import MICROSECONDS_PER_HOUR, Series
+from sensor_storage.query.question import AUTO_POINTS, RESOLUTIONS, Interval, Question, Resolution
+
+WIDTH: Final[dict[Resolution, int]] = {
+    "minute": MICROSECONDS_PER_HOUR // 60,
+    "hour": MICROSECONDS_PER_HOUR,
+    "day": 24 * MICROSECONDS_PER_HOUR,
+}
+"""How long a window is, in µs."""
+
+UNKNOWN_HOUR_ROWS: Final = 3600
+"""So many rows are reckoned for an hour file the catalog does not know."""
+
+
+class TooMuch(Usage):
+    """The answer would have more rows than may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a sensor in the interval.
+
+    `hours` are those with an hour file, `filed` how many rows the files have, by the catalog; `staged` has by hour
+    how many rows are staged, some of which may be in the file too.
+    """
+
+    series: Series
+    hours: tuple[int, ...] = ()
+    filed: dict[int, int] = field(default_factory=dict)
+    staged: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """At most so many readings, as far as it is known."""
+        filed = sum(self.filed.get(hour, UNKNOWN_HOUR_ROWS) for hour in self.hours)
+        return filed + sum(self.staged.values())
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesPlan:
+    """What is read of one sensor: the hours whose readings are, in order."""
+
+    series: Series
+    hours: tuple[int, ...]
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is read for an answer; `thin_to` is the number of points a sensor's raw readings are thinned to."""
+
+    resolution: Resolution
+    interval: Interval
+    parts: tuple[SeriesPlan, ...]
+    thin_to: int | None = None
+
+    @property
+    def rows(self) -> int:
+        """At most so many rows has the answer, as far as it is known."""
+        if self.resolution != "raw":
+            return len(self.parts) * windows(self.interval, self.resolution)
+        most = [min(part.rows, self.thin_to) if self.thin_to else part.rows for part in self.parts]
+        return sum(most)
+
+
+def plan(question: Question, known: Sequence[Known], *, max_rows: int) -> Plan:
+    """What to read for the question. Raises TooMuch where the answer would have more than `max_rows` rows."""
+    resolution = plan_resolution(question, max((one.rows for one in known), default=0))
+    parts = tuple(SeriesPlan(one.series, tuple(sorted({*one.hours, *one.staged})), one.rows) for one in known)
+    thin_to = question.max_points if resolution == "raw" else None
+    whole = Plan(resolution, question.interval, parts, thin_to)
+    refuse(question, whole, max_rows)
+    return whole
+
+
+def plan_resolution(question: Question, most_rows: int) -> Resolution:
+    """The resolution asked for, or for `auto` the finest within the points; `most_rows` are those of one sensor."""
+    if question.resolution != "auto":
+        return question.resolution
+    points = question.max_points or AUTO_POINTS
+    if most_rows <= points:
+        return "raw"
+    fitting = (level for level in RESOLUTIONS[1:] if windows(question.interval, level) <= points)
+    return next(fitting, RESOLUTIONS[-1])
+
+
+def refuse(question: Question, whole: Plan, max_rows: int) -> None:
+    """Raise TooMuch for more rows or points than asked for, naming what helps."""
+    count = windows(question.interval, whole.resolution) if whole.resolution != "raw" else 0
+    if question.resolution != "auto" and question.max_points and count > question.max_points:
+        raise TooMuch(
+            f"max_points: {count:,} windows of a {whole.resolution} are more than {question.max_points:,}",
+            hint="ask for a coarser resolution, or resolution=auto",
+        )
+    if max_rows and whole.rows > max_rows:
+        raise TooMuch(
+            f"the answer would have about {whole.rows:,} rows, more than {max_rows:,}",
+            hint="ask for a shorter time, fewer sensors or a coarser resolution, set max_points,"
+            " or use `sensor-storage export`, which has no limit",
+        )
+
+
+def windows(interval: Interval, resolution: Resolution) -> int:
+    """How many windows of that resolution touch the interval."""
+    if interval.end <= interval.start:
+        return 0
+    width = WIDTH[resolution]
+    return -(-interval.end // width) - interval.start // width

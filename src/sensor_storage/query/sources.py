@@ -1,0 +1,105 @@
+"""Where the readings of a sensor-hour are: the one place that lists them.
+
+What is staged was held before any hour file is opened (`staged.py`). Later the cold store is a third place, asked
+for hours that are not here any more.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sensor_storage.errors import Damaged
+from sensor_storage.model import SensorHour, Series
+from sensor_storage.query.question import Interval
+from sensor_storage.query.staged import HeldStaging
+from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.parquet import CheckedFile
+from sensor_storage.storage.stretches import Stretch
+
+_SECONDS_PER_HOUR = 3600
+_DECEMBER = 12
+_FIRST_HOUR, _LAST_HOUR = (
+    int(datetime(year, month, 1, tzinfo=UTC).timestamp()) // _SECONDS_PER_HOUR
+    for year, month in ((1, 1), (9999, 12))
+)
+
+
+class Sources:
+    """The places of one data directory, with what was staged at one moment."""
+
+    def __init__(self, layout: Layout, held: HeldStaging) -> None:
+        self.held = held
+        self._layout = layout
+
+    def hour_file(self, key: SensorHour) -> CheckedFile | None:
+        """The sensor-hour's file, checked, if there is one."""
+        try:
+            file = CheckedFile(self._layout.hour_file(key))
+        except FileNotFoundError:
+            return None
+        if file.footer().sensor_hour != key:
+            raise Damaged(f"{file.path}: holds {file.footer().sensor_hour}, its name says {key}")
+        return file
+
+    def staged(self, key: SensorHour, interval: Interval) -> list[Stretch]:
+        """The staged rows of the sensor-hour, but for what is surely outside; its file may hold some too."""
+        return [_stretch(file, start, stop, interval) for file, start, stop in self.held.rows(key)]
+
+    def filed(self, key: SensorHour, interval: Interval) -> list[Stretch]:
+        """The rows in the sensor-hour's file, but for what is surely outside."""
+        file = self.hour_file(key)
+        return [_stretch(file, 0, file.footer().rows, interval)] if file else []
+
+    def has_file(self, series: Series, hour: int) -> bool:
+        """Is there a file of the sensor-hour?"""
+        return self._layout.hour_file(SensorHour(series, hour)).exists()
+
+    def hours(self, asset: str, hours: range) -> list[int]:
+        """Which of these hours have hour files of the asset, by exact paths: year, month, day, hour."""
+        return list(_folders(self._layout, asset, hours))
+
+
+def _folders(layout: Layout, asset: str, hours: range) -> Iterator[int]:
+    """Hours whose folder there is. Where a year, month or day has none, its hours are passed over at once."""
+    hour, stop = max(hours.start, _FIRST_HOUR), min(hours.stop, _LAST_HOUR)
+    known: tuple[Path, ...] = ()
+    while hour < stop:
+        start = datetime.fromtimestamp(hour * _SECONDS_PER_HOUR, UTC)
+        folder = layout.hour_folder(asset, start)
+        above = (folder.parents[2], folder.parents[1], folder.parent)
+        missing = next(
+            (depth for depth, path in enumerate(above) if path not in known and not path.is_dir()), None
+        )
+        if missing is not None:
+            hour = _next(start, missing)
+            continue
+        known = above
+        if folder.is_dir():
+            yield hour
+        hour += 1
+
+
+def _next(start: datetime, depth: int) -> int:
+    """The first hour of the next year (0), month (1) or day (2)."""
+    if depth == 0:
+        later = datetime(start.year + 1, 1, 1, tzinfo=UTC)
+    elif depth == 1:
+        later = datetime(start.year + start.month // _DECEMBER, start.month % _DECEMBER + 1, 1, tzinfo=UTC)
+    else:
+        return int(start.replace(hour=0).timestamp()) // _SECONDS_PER_HOUR + 24
+    return int(later.timestamp()) // _SECONDS_PER_HOUR
+
+
+def _stretch(file: CheckedFile, start: int, stop: int, interval: Interval) -> Stretch:
+    """The rows from `start` up to `stop`, without row groups at the ends that have none in the interval."""
+    groups = [
+        group
+        for group in file.groups()
+        if group.start < stop
+        and group.stop > start
+        and group.first_timestamp < interval.end
+        and group.last_timestamp >= interval.start
+    ]
+    if not groups:
+        return Stretch(file, 0, 0)
+    return Stretch(file, max(start, groups[0].start), min(stop, groups[-1].stop))

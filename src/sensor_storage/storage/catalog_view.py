@@ -1,0 +1,114 @@
+"""The catalog for those who only read: which sensors there are, and how much of each.
+
+It is a cache. Where there is none, or it can't be read, it knows nothing; what is stored is then found all the
+same by whoever names it, and `rebuild` makes the catalog again.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sensor_storage.model import Series
+from sensor_storage.storage.catalog import SeriesCoverage, connect_read_only
+from sensor_storage.storage.layout import Layout
+
+
+class KnownHour(NamedTuple):
+    """An hour file as the catalog has it."""
+
+    hour: int
+    rows: int
+    digest: str
+
+
+class CatalogView:
+    """One look at the catalog."""
+
+    def __init__(self, database: sqlite3.Connection | None) -> None:
+        self._db = database
+
+    @classmethod
+    @contextmanager
+    def of(cls, layout: Layout) -> Iterator["CatalogView"]:
+        """A look. It knows nothing where there is no catalog that can be read."""
+        database = _opened(layout.catalog)
+        try:
+            yield cls(database)
+        finally:
+            if database:
+                database.close()
+
+    def assets(self, after: str | None = None) -> Iterator[str]:
+        """The assets behind this one, in order; one look-up each, however many files they have."""
+        least, place = (">=", "") if after is None else (">", after)
+        while row := self._first(
+            f"SELECT asset FROM hour_file WHERE asset {least} ? ORDER BY asset LIMIT 1",  # noqa: S608
+            (place,),
+        ):
+            least, place = ">", row[0]
+            yield place
+
+    def series(self, after: Series | None = None, asset: str | None = None) -> Iterator[Series]:
+        """The series behind this one, of one asset or all, in order; one look-up each."""
+        place = after or Series(asset or "", "")
+        least = ">" if after else ">="
+        while row := self._first(
+            f"SELECT asset, sensor FROM hour_file WHERE (asset, sensor) {least} (?1, ?2)"  # noqa: S608
+            " ORDER BY asset, sensor LIMIT 1",
+            place,
+        ):
+            place, least = Series(*row), ">"
+            if asset is not None and place.asset != asset:
+                return
+            yield place
+
+    def has(self, series: Series) -> bool:
+        """Is there an hour file of it?"""
+        return (
+            self._first("SELECT 1 FROM hour_file WHERE asset = ? AND sensor = ? LIMIT 1", series) is not None
+        )
+
+    def hours(self, series: Series, first: int, last: int) -> Iterator[KnownHour]:
+        """The hour files between two hours, both included, in order."""
+        query = (
+            "SELECT hour, rows, digest FROM hour_file"
+            " WHERE asset = ? AND sensor = ? AND hour BETWEEN ? AND ? ORDER BY hour"
+        )
+        yield from (KnownHour(*row) for row in self._rows(query, (*series, first, last)))
+
+    def last_hour(self, series: Series) -> int | None:
+        """The latest hour of which there is a file."""
+        row = self._first(
+            "SELECT hour FROM hour_file WHERE asset = ? AND sensor = ? ORDER BY hour DESC LIMIT 1", series
+        )
+        return row[0] if row else None
+
+    def coverage(self, series: Series) -> SeriesCoverage | None:
+        """Files, rows, bytes, first and last timestamp of a series."""
+        query = (
+            "SELECT COUNT(*), SUM(rows), SUM(size_bytes), MIN(first_timestamp), MAX(last_timestamp)"
+            " FROM hour_file WHERE asset = ? AND sensor = ?"
+        )
+        row = self._first(query, series)
+        return SeriesCoverage(series, *row) if row and row[0] else None
+
+    def _first(self, query: str, values: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        return next(iter(self._rows(query, values)), None)
+
+    def _rows(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        return self._db.execute(query, values).fetchall() if self._db else []
+
+
+def _opened(catalog: Path) -> sqlite3.Connection | None:
+    if not catalog.exists():
+        return None
+    database = connect_read_only(catalog)
+    try:
+        database.execute("PRAGMA busy_timeout = 5000")
+        database.execute("SELECT hour FROM hour_file LIMIT 1").fetchall()
+    except sqlite3.DatabaseError:
+        database.close()
+        return None
+    return database
