@@ -1,6 +1,5 @@
 """The aggregate stage over real files: every split of the readings ends in the same bytes, and in the truth."""
 
-import math
 import tempfile
 from dataclasses import replace
 from fractions import Fraction
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 
 from sensor_storage.aggregation.files import read_aggregate
 from sensor_storage.aggregation.windows import LEVELS, Level
-from sensor_storage.model import SensorHour, Series
+from sensor_storage.model import SensorHour
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.parquet import CheckedFile, content_digest
 from support.aggregates import (
@@ -30,6 +29,7 @@ from support.aggregates import (
     fresh,
     left_due,
     limit_policy,
+    many_readings,
     tree,
 )
 
@@ -39,32 +39,6 @@ HOUR = 3600 * SECOND
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
     return fresh(tmp_path / "data")
-
-
-VALUES = st.one_of(
-    st.floats(-1e6, 1e6).map(lambda value: round(value, 2)),
-    st.integers(-8, 8).map(lambda noise: 1e15 + noise / 8),
-    st.just(math.nan),
-)
-
-
-@st.composite
-def many_readings(draw: st.DrawFn) -> list[Reading]:
-    """Up to fifty readings within three days, of two sensors, crowded in a few minutes or not."""
-    crowded = draw(st.booleans())
-    times = st.integers(0, 600 if crowded else 3 * 86_400 - 1)
-    units = st.sampled_from(["°C", "°F", None]) if draw(st.booleans()) else st.just("°C")
-    return [
-        Reading(
-            DAY + draw(times) * SECOND,
-            draw(VALUES),
-            draw(st.sampled_from(["good", None, "bad"])),
-            draw(units),
-            draw(st.sampled_from([None, "on", "off"])),
-            draw(st.sampled_from([SERIES, Series("press-1", "p/ü")])),
-        )
-        for _ in range(draw(st.integers(1, 50)))
-    ]
 
 
 @settings(deadline=None, max_examples=40)

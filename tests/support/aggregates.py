@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from hypothesis import strategies as st
 
 from sensor_storage.aggregation.files import Parameters
 from sensor_storage.aggregation.raw_hours import LocalHours
@@ -127,3 +128,29 @@ def left_due(layout: Layout) -> int:
 def fresh(root: Path) -> Layout:
     """An empty data directory."""
     return Layout(root / "raw")
+
+
+VALUES = st.one_of(
+    st.floats(-1e6, 1e6).map(lambda value: round(value, 2)),
+    st.integers(-8, 8).map(lambda noise: 1e15 + noise / 8),
+    st.just(math.nan),
+)
+
+
+@st.composite
+def many_readings(draw: st.DrawFn) -> list[Reading]:
+    """Up to fifty readings within three days, of two sensors, crowded in a few minutes or not."""
+    crowded = draw(st.booleans())
+    times = st.integers(0, 600 if crowded else 3 * 86_400 - 1)
+    units = st.sampled_from(["°C", "°F", None]) if draw(st.booleans()) else st.just("°C")
+    return [
+        Reading(
+            DAY + draw(times) * SECOND,
+            draw(VALUES),
+            draw(st.sampled_from(["good", None, "bad"])),
+            draw(units),
+            draw(st.sampled_from([None, "on", "off"])),
+            draw(st.sampled_from([SERIES, Series("press-1", "p/ü")])),
+        )
+        for _ in range(draw(st.integers(1, 50)))
+    ]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensor_storage.aggregation.statistics import MICROSECONDS, Statistics
-from sensor_storage.aggregation.windows import WIDTH, Level
+from sensor_storage.aggregation.windows import Level, window_ends
 
 
 class Carry(NamedTuple):
@@ -31,7 +31,14 @@ class Held:
     covered: NDArray[np.int64]
 
 
-def time_weighted(found: Statistics, level: Level, carry_in: Sequence[Carry | None], *, limit: int) -> Held:
+def time_weighted(
+    found: Statistics,
+    level: Level,
+    carry_in: Sequence[Carry | None],
+    *,
+    limit: int,
+    edges: NDArray[np.int64] | None = None,
+) -> Held:
     """Complete the windows of each part by what is held when they begin.
 
     `carry_in` is by part the last good number before its first window. Within a part the windows must be of all
@@ -39,7 +46,7 @@ def time_weighted(found: Statistics, level: Level, carry_in: Sequence[Carry | No
     numbers takes whatever is held.
     """
     carry = _held_before(found, carry_in)
-    until = np.where(found.count > 0, found.first_timestamp, found.start + WIDTH[level])
+    until = np.where(found.count > 0, found.first_timestamp, window_ends(found.start, level, edges))
     same = (found.count == 0) | (carry.unit == found.unit).astype(np.bool_)
     head = np.clip(np.minimum(until, carry.timestamp + limit) - found.start, 0, None)
     head = np.where(carry.there & same, head, 0)

@@ -16,12 +16,23 @@ from sensor_storage.aggregation.statistics import (
     put_sums,
     scale_of,
 )
-from sensor_storage.aggregation.windows import LEVELS, WIDTH, Level, window_starts
+from sensor_storage.aggregation.windows import LEVELS, WIDTH, Level, window_ends, window_starts
 
 
-def join(finer: Statistics, level: Level, *, limit: int) -> Statistics:
-    """The windows of a coarser level, whose finer windows must be of one unit each (`mixed` tells)."""
-    start = window_starts(finer.start, level)
+def join(
+    finer: Statistics,
+    level: Level,
+    *,
+    limit: int,
+    edges: Ints | None = None,
+    below: Level | None = None,
+) -> Statistics:
+    """The windows of a coarser level, whose finer windows must be of one unit each (`mixed` tells).
+
+    `edges` are the windows' bounds where they are not those of UTC; `below` is the level of the finer ones, by
+    default the next.
+    """
+    start = window_starts(finer.start, level, edges)
     groups = groups_of(finer.part, start)
     rows = np.flatnonzero(finer.count > 0)
     numbers, runs = inside(rows, groups)
@@ -41,13 +52,15 @@ def join(finer: Statistics, level: Level, *, limit: int) -> Statistics:
     whole.deviation[numbers] = _joined_deviation(finer, rows, runs, whole, numbers)
     whole.first[numbers], whole.first_timestamp[numbers] = finer.first[firsts], finer.first_timestamp[firsts]
     whole.last[numbers], whole.last_timestamp[numbers] = finer.last[lasts], finer.last_timestamp[lasts]
-    _join_integrals(whole, numbers, finer, rows, runs, level=level, limit=limit)
+    width = WIDTH[below or LEVELS[LEVELS.index(level) - 1]]
+    ends = window_ends(whole.start[numbers], level, edges)
+    _join_integrals(whole, numbers, finer, rows, runs, ends=ends, width=width, limit=limit)
     return whole
 
 
-def mixed(finer: Statistics, level: Level) -> NDArray[np.bool_]:
+def mixed(finer: Statistics, level: Level, edges: Ints | None = None) -> NDArray[np.bool_]:
     """For each window of the coarser level: do units differ in it, so that `join` can't tell its numbers?"""
-    starts = groups_of(finer.part, window_starts(finer.start, level))
+    starts = groups_of(finer.part, window_starts(finer.start, level, edges))
     if not len(starts):
         return np.zeros(0, np.bool_)
     odd = finer.other_unit > 0
@@ -100,13 +113,20 @@ def _joined_deviation(finer: Statistics, rows: Ints, runs: Ints, whole: Statisti
 
 
 def _join_integrals(
-    whole: Statistics, numbers: Ints, finer: Statistics, rows: Ints, runs: Ints, *, level: Level, limit: int
+    whole: Statistics,
+    numbers: Ints,
+    finer: Statistics,
+    rows: Ints,
+    runs: Ints,
+    *,
+    ends: Ints,
+    width: int,
+    limit: int,
 ) -> None:
     """Add what each finer window's last reading holds behind the window, until the next first one."""
-    below = WIDTH[LEVELS[LEVELS.index(level) - 1]]
     until = np.append(finer.first_timestamp[rows[1:]], 0)
-    until[np.append(runs[1:], len(rows)) - 1] = whole.start[numbers] + WIDTH[level]
-    held = np.minimum(until, finer.last_timestamp[rows] + limit) - (finer.start[rows] + below)
+    until[np.append(runs[1:], len(rows)) - 1] = ends
+    held = np.minimum(until, finer.last_timestamp[rows] + limit) - (finer.start[rows] + width)
     held = np.maximum(held, 0)
     with np.errstate(over="ignore"):
         between = finer.last[rows] * held / MICROSECONDS

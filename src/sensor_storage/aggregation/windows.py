@@ -29,10 +29,29 @@ _MONTHS_PER_YEAR = 12
 _FIRST_YEAR = 1970
 
 
-def window_starts(timestamp: NDArray[np.int64], level: Level) -> NDArray[np.int64]:
-    """For each instant, in µs since 1970, the start of its window."""
-    starts: NDArray[np.int64] = timestamp // WIDTH[level] * WIDTH[level]
+def window_starts(
+    timestamp: NDArray[np.int64], level: Level, edges: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """For each instant, in µs since 1970, the start of its window.
+
+    With `edges` the windows are those between two ascending instants, such as the days of a time zone.
+    """
+    starts: NDArray[np.int64]
+    if edges is None:
+        starts = timestamp // WIDTH[level] * WIDTH[level]
+    else:
+        starts = edges[np.searchsorted(edges, timestamp, side="right") - 1]
     return starts
+
+
+def window_ends(
+    start: NDArray[np.int64], level: Level, edges: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """For each window, by its start, the first instant behind it."""
+    if edges is None:
+        return start + WIDTH[level]
+    ends: NDArray[np.int64] = edges[np.searchsorted(edges, start, side="right")]
+    return ends
 
 
 def period_of(level: Level, instant: int) -> int:

@@ -5,19 +5,13 @@ else the first of minute, hour and day whose windows do; days, if nothing does.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
+from sensor_storage.aggregation.windows import WIDTH
 from sensor_storage.errors import Usage
-from sensor_storage.model import MICROSECONDS_PER_HOUR, Series
+from sensor_storage.model import Series
 from sensor_storage.query.question import AUTO_POINTS, RESOLUTIONS, Interval, Question, Resolution
-
-WIDTH: Final[dict[Resolution, int]] = {
-    "minute": MICROSECONDS_PER_HOUR // 60,
-    "hour": MICROSECONDS_PER_HOUR,
-    "day": 24 * MICROSECONDS_PER_HOUR,
-}
-"""How long a window is, in µs."""
 
 UNKNOWN_HOUR_ROWS: Final = 3600
 """So many rows are reckoned for an hour file the catalog does not know."""
@@ -29,30 +23,9 @@ class TooMuch(Usage):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of a sensor in the interval.
-
-    `hours` are those with an hour file, `filed` how many rows the files have, by the catalog; `staged` has by hour
-    how many rows are staged, some of which may be in the file too.
-    """
+    """What is known of a sensor in the interval: at most so many readings."""
 
     series: Series
-    hours: tuple[int, ...] = ()
-    filed: dict[int, int] = field(default_factory=dict)
-    staged: dict[int, int] = field(default_factory=dict)
-
-    @property
-    def rows(self) -> int:
-        """At most so many readings, as far as it is known."""
-        filed = sum(self.filed.get(hour, UNKNOWN_HOUR_ROWS) for hour in self.hours)
-        return filed + sum(self.staged.values())
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesPlan:
-    """What is read of one sensor: the hours whose readings are, in order."""
-
-    series: Series
-    hours: tuple[int, ...]
     rows: int
 
 
@@ -62,25 +35,23 @@ class Plan:
 
     resolution: Resolution
     interval: Interval
-    parts: tuple[SeriesPlan, ...]
+    parts: tuple[Known, ...]
     thin_to: int | None = None
 
     @property
     def rows(self) -> int:
         """At most so many rows has the answer, as far as it is known."""
         if self.resolution != "raw":
-            return len(self.parts) * windows(self.interval, self.resolution)
-        most = [min(part.rows, self.thin_to) if self.thin_to else part.rows for part in self.parts]
-        return sum(most)
+            return sum(min(part.rows, windows(self.interval, self.resolution)) for part in self.parts)
+        return sum(min(part.rows, self.thin_to) if self.thin_to else part.rows for part in self.parts)
 
 
 def plan(question: Question, known: Sequence[Known], *, max_rows: int) -> Plan:
     """What to read for the question. Raises TooMuch where the answer would have more than `max_rows` rows."""
     resolution = plan_resolution(question, max((one.rows for one in known), default=0))
-    parts = tuple(SeriesPlan(one.series, tuple(sorted({*one.hours, *one.staged})), one.rows) for one in known)
     thin_to = question.max_points if resolution == "raw" else None
-    whole = Plan(resolution, question.interval, parts, thin_to)
-    refuse(question, whole, max_rows)
+    whole = Plan(resolution, question.interval, tuple(known), thin_to)
+    _refuse(question, whole, max_rows)
     return whole
 
 
@@ -95,9 +66,17 @@ def plan_resolution(question: Question, most_rows: int) -> Resolution:
     return next(fitting, RESOLUTIONS[-1])
 
 
-def refuse(question: Question, whole: Plan, max_rows: int) -> None:
+def windows(interval: Interval, resolution: Resolution) -> int:
+    """How many windows of that resolution, which is not raw, touch the interval."""
+    if resolution == "raw" or interval.end <= interval.start:
+        return 0
+    width = WIDTH[resolution]
+    return -(-interval.end // width) - interval.start // width
+
+
+def _refuse(question: Question, whole: Plan, max_rows: int) -> None:
     """Raise TooMuch for more rows or points than asked for, naming what helps."""
-    count = windows(question.interval, whole.resolution) if whole.resolution != "raw" else 0
+    count = windows(question.interval, whole.resolution)
     if question.resolution != "auto" and question.max_points and count > question.max_points:
         raise TooMuch(
             f"max_points: {count:,} windows of a {whole.resolution} are more than {question.max_points:,}",
@@ -109,11 +88,3 @@ def refuse(question: Question, whole: Plan, max_rows: int) -> None:
             hint="ask for a shorter time, fewer sensors or a coarser resolution, set max_points,"
             " or use `sensor-storage export`, which has no limit",
         )
-
-
-def windows(interval: Interval, resolution: Resolution) -> int:
-    """How many windows of that resolution touch the interval."""
-    if interval.end <= interval.start:
-        return 0
-    width = WIDTH[resolution]
-    return -(-interval.end // width) - interval.start // width

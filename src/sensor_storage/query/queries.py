@@ -4,24 +4,30 @@ An answer is begun in this order, which is what makes it complete (`staged.py`):
 catalog, look for hour files, and only then open them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 
+from sensor_storage.aggregation.batch import carry_of
+from sensor_storage.aggregation.carry import Carry
+from sensor_storage.aggregation.files import Parameters
+from sensor_storage.aggregation.plan import reached_hours
+from sensor_storage.aggregation.windows import HOURS_PER_DAY
 from sensor_storage.clock import Clock
 from sensor_storage.errors import SensorStorageError
 from sensor_storage.model import Series
 from sensor_storage.query.directory import Directory
-from sensor_storage.query.planner import Known, Plan, plan
+from sensor_storage.query.planner import UNKNOWN_HOUR_ROWS, Known, Plan, plan
 from sensor_storage.query.question import Interval, Question
 from sensor_storage.query.raw import RawReader, raw_schema
 from sensor_storage.query.sources import Sources
 from sensor_storage.query.staged import StagedView
 from sensor_storage.query.thinning import METHOD, thinned
 from sensor_storage.query.watch import Watch
+from sensor_storage.query.windows import Asked, Open, WindowReader, window_schema
 from sensor_storage.storage.catalog_view import CatalogView
 from sensor_storage.storage.layout import Layout
 
@@ -61,10 +67,17 @@ class Answer:
 class Queries:
     """Answers questions; safe for several threads."""
 
-    def __init__(self, layout: Layout, clock: Clock, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        clock: Clock,
+        limits: Limits | None = None,
+        parameters: Parameters | None = None,
+    ) -> None:
         self.layout = layout
         self.clock = clock
         self.limits = limits or Limits()
+        self.parameters = parameters or Parameters()
         self.staged = StagedView(layout)
 
     def answer(self, question: Question, watch: Watch | None = None) -> Answer:
@@ -76,41 +89,61 @@ class Queries:
             series = Directory(self.layout, catalog, held).select(question.assets, question.sensors)
             if not series:
                 raise nothing_stored(question)
-            known = _known(series, question.interval, catalog, sources, watch)
-        found = plan(question, known, max_rows=self.limits.max_rows)
-        reader = RawReader(sources, watch, addresses=question.addresses)
-        return Answer(
-            found,
-            raw_schema(addresses=question.addresses),
-            _raw(found, reader),
-            watch,
-            damage(self.layout, held.damaged),
-        )
+            known = [self._known(one, question.interval, catalog, sources, watch) for one in series]
+            found = plan(question, known, max_rows=self.limits.max_rows)
+            raw = RawReader(sources, watch, addresses=question.addresses)
+            warnings = damage(self.layout, held.damaged)
+            if found.resolution == "raw":
+                schema = raw_schema(addresses=question.addresses)
+                return Answer(found, schema, _raw(found, raw), watch, warnings)
+            asked = Asked(found.resolution, question.interval, question.zone)
+            windows = WindowReader(self.layout, sources, raw, watch, self.parameters)
+            not_made = {one: self._open(one, asked, catalog, sources, windows) for one in series}
+        tables = (table for one in series for table in windows.tables(one, asked, not_made[one]))
+        return Answer(found, window_schema(), tables, watch, warnings)
+
+    def _known(
+        self, series: Series, interval: Interval, catalog: CatalogView, sources: Sources, watch: Watch
+    ) -> Known:
+        watch.look()
+        hours = interval.hours
+        staged = sum(sources.held.hours(series, hours.start, hours.stop - 1).values())
+        if catalog.known:
+            return Known(series, catalog.filed(series, hours.start, hours.stop - 1)[1] + staged)
+        files = sum(sources.has_file(series, hour) for hour in sources.hours(series.asset, hours))
+        return Known(series, files * UNKNOWN_HOUR_ROWS + staged)
+
+    def _open(
+        self,
+        series: Series,
+        asked: Asked,
+        catalog: CatalogView,
+        sources: Sources,
+        windows: WindowReader,
+    ) -> Open:
+        """What of the interval has to be made of readings."""
+        hours = asked.whole.hours
+        reach = reached_hours(self.parameters.carry_limit_us)
+        first, last = hours.start - reach, hours.stop - 1
+        made_of_readings = set(sources.held.hours(series, first, last))
+        days: list[int] = []
+        carry: Carry | None = None
+        if aggregates := catalog.aggregates():
+            made_of_readings |= set(aggregates.due_of(series, "hour", first, last))
+            days = aggregates.due_of(series, "day", hours.start // HOURS_PER_DAY, last // HOURS_PER_DAY)
+            carry = carry_of(aggregates.last_carry_out(series, first, hours.start - 1))
+        else:
+            made_of_readings |= set(windows.filed_hours(series, range(first, last + 1)))
+        carry = windows.carry_before(series, hours.start, carry, sorted(made_of_readings))
+        return Open(frozenset(made_of_readings), frozenset(days), carry)
 
 
 def _raw(found: Plan, reader: RawReader) -> Iterator[pa.Table]:
     for part in found.parts:
-        tables = reader.tables(part.series, found.interval, part.hours)
+        tables = reader.tables(part.series, found.interval)
         if found.thin_to and part.rows > found.thin_to:
             tables = thinned(tables, found.interval, found.thin_to)
         yield from tables
-
-
-def _known(
-    series: Sequence[Series], interval: Interval, catalog: CatalogView, sources: Sources, watch: Watch
-) -> list[Known]:
-    hours = interval.hours
-    by_asset: dict[str, tuple[int, ...]] = {}
-    found: list[Known] = []
-    for one in series:
-        watch.look()
-        if one.asset not in by_asset:
-            by_asset[one.asset] = tuple(sources.hours(one.asset, hours))
-        filed = {item.hour: item.rows for item in catalog.hours(one, hours.start, hours.stop - 1)}
-        staged = sources.held.hours(one, hours.start, hours.stop - 1)
-        there = tuple(hour for hour in by_asset[one.asset] if hour in filed or sources.has_file(one, hour))
-        found.append(Known(one, there, filed, staged))
-    return found
 
 
 def nothing_stored(question: Question) -> NothingStored:

@@ -1,6 +1,6 @@
 """Raw readings of one sensor, in order of time, block by block."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -37,9 +37,11 @@ class RawReader:
         self._schema = raw_schema(addresses=addresses)
         self._columns = self._schema.names[2:]
 
-    def tables(self, series: Series, interval: Interval, hours: Iterable[int]) -> Iterator[pa.Table]:
-        """The readings of these hours that are in the interval, in order of time."""
-        for hour in hours:
+    def tables(self, series: Series, interval: Interval) -> Iterator[pa.Table]:
+        """The sensor's readings in the interval, in order of time."""
+        hours = interval.hours
+        staged_hours = self._sources.held.hours(series, hours.start, hours.stop - 1)
+        for hour in sorted({*self._sources.hours(series.asset, hours), *staged_hours}):
             key = SensorHour(series, hour)
             staged = self._sources.staged(key, interval)
             if staged:

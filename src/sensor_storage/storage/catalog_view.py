@@ -6,21 +6,14 @@ same by whoever names it, and `rebuild` makes the catalog again.
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from sensor_storage.model import Series
+from sensor_storage.storage.aggregate_catalog import AggregateCatalog
 from sensor_storage.storage.catalog import SeriesCoverage, connect_read_only
 from sensor_storage.storage.layout import Layout
-
-
-class KnownHour(NamedTuple):
-    """An hour file as the catalog has it."""
-
-    hour: int
-    rows: int
-    digest: str
 
 
 class CatalogView:
@@ -70,13 +63,23 @@ class CatalogView:
             self._first("SELECT 1 FROM hour_file WHERE asset = ? AND sensor = ? LIMIT 1", series) is not None
         )
 
-    def hours(self, series: Series, first: int, last: int) -> Iterator[KnownHour]:
-        """The hour files between two hours, both included, in order."""
-        query = (
-            "SELECT hour, rows, digest FROM hour_file"
-            " WHERE asset = ? AND sensor = ? AND hour BETWEEN ? AND ? ORDER BY hour"
+    @property
+    def known(self) -> bool:
+        """Is there a catalog that can be read?"""
+        return self._db is not None
+
+    def filed(self, series: Series, first: int, last: int) -> tuple[int, int]:
+        """How many hour files there are between two hours, both included, and their rows."""
+        row = self._first(
+            "SELECT COUNT(*), COALESCE(SUM(rows), 0) FROM hour_file"
+            " WHERE asset = ? AND sensor = ? AND hour BETWEEN ? AND ?",
+            (*series, first, last),
         )
-        yield from (KnownHour(*row) for row in self._rows(query, (*series, first, last)))
+        return (row[0], row[1]) if row else (0, 0)
+
+    def aggregates(self) -> AggregateCatalog | None:
+        """What is known of aggregates."""
+        return AggregateCatalog(self._db, nullcontext) if self._db else None
 
     def last_hour(self, series: Series) -> int | None:
         """The latest hour of which there is a file."""

@@ -1,0 +1,342 @@
+"""Minutes, hours and days of one sensor: from aggregate files where they hold, from readings where they don't yet.
+
+An hour is **open** for an answer when rows of it are staged, or when its aggregates are due: then its windows are
+made of its readings, as the aggregate stage would. So the hour that is half over is right up to now, and late
+readings show before their aggregates are mended. A file that is not there, or can't be read, is made up for from
+the level below it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import groupby
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from sensor_storage.aggregation.carry import Carry, carry_out, time_weighted
+from sensor_storage.aggregation.files import SCHEMA, Parameters, read_aggregate, to_table
+from sensor_storage.aggregation.join import join, mixed
+from sensor_storage.aggregation.raw_hours import (
+    BLOCK_ROWS,
+    HourFileSamples,
+    RawHour,
+    hour_in_unit,
+    minutes_and_hour,
+    newest_unit,
+)
+from sensor_storage.aggregation.samples import Judge, Samples, judge_by
+from sensor_storage.aggregation.statistics import Statistics, blank
+from sensor_storage.aggregation.windows import HOURS_PER_DAY, WIDTH, Level, period_of, period_start
+from sensor_storage.errors import Damaged
+from sensor_storage.model import MICROSECONDS_PER_HOUR, SensorHour, Series
+from sensor_storage.query.question import Interval
+from sensor_storage.query.raw import RawReader
+from sensor_storage.query.sources import Sources
+from sensor_storage.query.watch import Watch
+from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.readings import Readings
+
+_INNER: Final = {"sum_low", "inner_integral", "inner_covered_us"}
+_COLUMNS: Final = [name for name in SCHEMA.names if name not in _INNER]
+_DAYS_AT_ONCE: Final[dict[Level, int]] = {"minute": 7, "hour": 366, "day": 36_600}
+"""So many days' windows are held at once of one sensor."""
+
+
+def window_schema() -> pa.Schema:
+    """The columns of an answer of windows."""
+    names: list[Any] = [pa.field("asset_id", pa.string()), pa.field("sensor_name", pa.string())]
+    return pa.schema([*names, *(SCHEMA.field(name) for name in _COLUMNS)])
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """What of a sensor's interval its aggregate files do not answer for: hours and days, counted since 1970.
+
+    `carry_in` is the last good number that is known of the hours before the interval.
+    """
+
+    hours: frozenset[int] = frozenset()
+    days: frozenset[int] = frozenset()
+    carry_in: Carry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The level, interval and time zone of an answer of windows."""
+
+    level: Level
+    interval: Interval
+    zone: tzinfo = UTC
+
+    @property
+    def edges(self) -> NDArray[np.int64] | None:
+        """The starts of the zone's days, from the one before the interval to the second behind; None for UTC."""
+        if self.level != "day" or self.zone is UTC:
+            return None
+        first = _local(self.interval.start, self.zone).date() - timedelta(days=1)
+        count = (self.interval.end - self.interval.start) // WIDTH["day"] + 5
+        days = (first + timedelta(days=number) for number in range(count))
+        starts = (datetime(day.year, day.month, day.day, tzinfo=self.zone) for day in days)
+        found = np.array([int(start.timestamp()) * 1_000_000 for start in starts], np.int64)
+        return np.unique(found)
+
+    @property
+    def whole(self) -> Interval:
+        """The interval, widened to whole windows."""
+        edges = self.edges
+        if edges is None:
+            width = WIDTH[self.level]
+            return Interval(self.interval.start // width * width, -(-self.interval.end // width) * width)
+        start = int(edges[np.searchsorted(edges, self.interval.start, side="right") - 1])
+        return Interval(start, int(edges[np.searchsorted(edges, self.interval.end)]))
+
+
+class WindowReader:
+    """Reads windows; looks at the watch between two files."""
+
+    def __init__(
+        self, layout: Layout, sources: Sources, raw: RawReader, watch: Watch, parameters: Parameters
+    ) -> None:
+        self._layout = layout
+        self._sources = sources
+        self._raw = raw
+        self._watch = watch
+        self._limit = parameters.carry_limit_us
+        self._judge: Judge = judge_by(
+            parameters.quality_numbering, uncertain_is_good=parameters.uncertain_is_good
+        )
+
+    def tables(self, series: Series, asked: Asked, not_made: Open) -> Iterator[pa.Table]:
+        """The windows that touch the interval and have readings, in order."""
+        whole, edges, carry = asked.whole, asked.edges, not_made.carry_in
+        one = _OneSensor(self, series, not_made)
+        for part in _parts(whole, asked.level, edges):
+            self._watch.look()
+            found = one.windows(asked.level, part, edges)
+            held = time_weighted(found, asked.level, [carry], limit=self._limit, edges=edges)
+            carry = carry_out(found) or carry
+            if len(found):
+                yield _named(series, to_table(found, held))
+
+    def carry_before(
+        self, series: Series, hour: int, known: Carry | None, staged: Sequence[int]
+    ) -> Carry | None:
+        """The last good number before an hour: that of an open hour, else the one the catalog knows."""
+        for before in sorted(staged, reverse=True):
+            if before < hour and (known is None or (before + 1) * MICROSECONDS_PER_HOUR > known.timestamp):
+                found = carry_out(self.minutes_of(SensorHour(series, before))[0])
+                if found:
+                    return found
+        return known
+
+    def minutes_of(self, key: SensorHour) -> tuple[Statistics, Statistics]:
+        """The minutes and the row of an hour, from its readings."""
+        return minutes_and_hour(self.readings_of(key), limit=self._limit)
+
+    def readings_of(self, key: SensorHour) -> RawHour:
+        """The readings of a sensor-hour, in whole minutes."""
+        self._watch.look()
+        if not self._sources.staged(key, _hour(key)):
+            path = self._layout.hour_file(key)
+            if path.exists():
+                return HourFileSamples(path, key, self._judge)
+        return _OpenHour(key, self._raw, self._judge)
+
+    def file(self, series: Series, level: Level, period: int) -> Statistics | None:
+        """The rows of an aggregate file; None unless it can be read."""
+        self._watch.look()
+        path = self._layout.aggregate_file(series, level, period_start(level, period))
+        try:
+            return read_aggregate(path).statistics
+        except (FileNotFoundError, Damaged):
+            return None
+
+    def filed_hours(self, series: Series, hours: range) -> list[int]:
+        """Which of these hours have an hour file of the sensor."""
+        return [
+            hour for hour in self._sources.hours(series.asset, hours) if self._sources.has_file(series, hour)
+        ]
+
+    @property
+    def limit(self) -> int:
+        """For how many µs a reading holds."""
+        return self._limit
+
+
+@dataclass(slots=True)
+class _OneSensor:
+    """The windows of one sensor, level by level."""
+
+    reader: WindowReader
+    series: Series
+    not_made: Open
+    _hour_rows: dict[int, Statistics] = field(default_factory=dict)
+
+    def windows(self, level: Level, part: Interval, edges: NDArray[np.int64] | None) -> Statistics:
+        """Every window of the level in the part."""
+        if level == "minute":
+            return self.minutes(part.hours, part)
+        if level == "hour":
+            return self.hours(part.hours)
+        if edges is not None:
+            return self._zone_days(part, edges)
+        return self.days(range(part.start // WIDTH["day"], part.end // WIDTH["day"]))
+
+    def minutes(self, hours: range, part: Interval) -> Statistics:
+        """The minutes of these hours that are in the part."""
+        blocks = [found for hour in hours if len(found := self._minutes(hour))]
+        whole = _concat(blocks)
+        start, stop = np.searchsorted(whole.start, [part.start, part.end]).tolist()
+        return whole.slice(start, stop)
+
+    def hours(self, hours: range) -> Statistics:
+        """The rows of these hours."""
+        blocks = []
+        for _, group in groupby(hours, lambda hour: hour // HOURS_PER_DAY):
+            blocks += self._hours_of_day(list(group))
+        return _concat(blocks)
+
+    def days(self, days: range) -> Statistics:
+        """The rows of these days."""
+        blocks = []
+        for month, group in groupby(days, lambda day: period_of("day", day * WIDTH["day"])):
+            blocks += self._days_of_month(month, list(group))
+        return _concat(blocks)
+
+    def _minutes(self, hour: int) -> Statistics:
+        key = SensorHour(self.series, hour)
+        if hour not in self.not_made.hours:
+            found = self.reader.file(self.series, "minute", hour)
+            if found is not None:
+                return found
+        try:
+            return self.reader.minutes_of(key)[0]
+        except FileNotFoundError:
+            return _NONE
+
+    def _hours_of_day(self, hours: Sequence[int]) -> list[Statistics]:
+        file = self.reader.file(self.series, "hour", hours[0] // HOURS_PER_DAY)
+        statistics = _NONE if file is None else file
+        wanted = set(hours) & self.not_made.hours
+        if file is None:
+            wanted |= set(self.reader.filed_hours(self.series, range(hours[0], hours[-1] + 1)))
+        numbers = statistics.start // WIDTH["hour"]
+        kept = np.isin(numbers, [hour for hour in hours if hour not in wanted])
+        blocks = [statistics.take(np.flatnonzero(kept))]
+        blocks += [self._hour(hour) for hour in sorted(wanted)]
+        whole = _concat(blocks)
+        return [whole.take(np.argsort(whole.start, kind="stable"))] if len(blocks) > 1 else blocks
+
+    def _hour(self, hour: int) -> Statistics:
+        """The row of an hour that is not in the file of hours."""
+        if hour not in self.not_made.hours:
+            found = self.reader.file(self.series, "minute", hour)
+            if found is not None and not mixed(found, "hour").any():
+                return join(found, "hour", limit=self.reader.limit)
+        return self.reader.minutes_of(SensorHour(self.series, hour))[1]
+
+    def _days_of_month(self, month: int, days: Sequence[int]) -> list[Statistics]:
+        file = self.reader.file(self.series, "day", month)
+        statistics = _NONE if file is None else file
+        open_days = {hour // HOURS_PER_DAY for hour in self.not_made.hours} | self.not_made.days
+        wanted = set(days) if file is None else set(days) & open_days
+        kept = np.isin(statistics.start // WIDTH["day"], [day for day in days if day not in wanted])
+        blocks = [statistics.take(np.flatnonzero(kept))]
+        blocks += [
+            self._joined(self.hours(range(day * HOURS_PER_DAY, (day + 1) * HOURS_PER_DAY)), None)
+            for day in sorted(wanted)
+        ]
+        whole = _concat(blocks)
+        return [whole.take(np.argsort(whole.start, kind="stable"))] if len(blocks) > 1 else blocks
+
+    def _zone_days(self, part: Interval, edges: NDArray[np.int64]) -> Statistics:
+        """Days of another zone than UTC, from hours, or from minutes where a day does not begin with an hour."""
+        if not (edges % WIDTH["hour"]).any():
+            return self._joined(self.hours(part.hours), edges)
+        minutes = self.minutes(part.hours, part)
+        if mixed(minutes, "day", edges).any():
+            return self._joined(self.hours(part.hours), edges)
+        return join(minutes, "day", limit=self.reader.limit, edges=edges, below="minute")
+
+    def _joined(self, hours: Statistics, edges: NDArray[np.int64] | None) -> Statistics:
+        """Days from hours. In a day of several units only the newest one's readings count."""
+        if not len(hours):
+            return hours
+        if not mixed(hours, "day", edges).any():
+            return join(hours, "day", limit=self.reader.limit, edges=edges)
+        blocks = []
+        starts = (
+            hours.start // WIDTH["day"] if edges is None else np.searchsorted(edges, hours.start, "right")
+        )
+        for day in np.unique(starts).tolist():
+            mine = hours.take(np.flatnonzero(starts == day))
+            if mixed(mine, "day", edges).any():
+                unit = newest_unit(mine)
+                numbers = (mine.start // WIDTH["hour"]).tolist()
+                keys = [SensorHour(self.series, number) for number in numbers]
+                rows = [
+                    hour_in_unit(self.reader.readings_of(key), unit, limit=self.reader.limit) for key in keys
+                ]
+                mine = _concat(rows)
+            blocks.append(join(mine, "day", limit=self.reader.limit, edges=edges))
+        return _concat(blocks)
+
+
+class _OpenHour:
+    """The readings of a sensor-hour, staged ones and those in its file, in whole minutes."""
+
+    content = ""
+
+    def __init__(self, key: SensorHour, raw: RawReader, judge: Judge) -> None:
+        self._key, self._raw, self._judge = key, raw, judge
+
+    def blocks(self) -> Iterator[Samples]:
+        """All readings in canonical order, whole minutes at a time."""
+        held = Readings.empty()
+        for rows in self._raw.readings(self._key, _hour(self._key)):
+            held = Readings.concat([held, rows]) if len(held) else rows
+            cut = int(
+                np.searchsorted(held.timestamp, held.timestamp[-1] // WIDTH["minute"] * WIDTH["minute"])
+            )
+            if cut >= BLOCK_ROWS:
+                yield Samples.of(held.slice(0, cut), self._judge)
+                held = held.slice(cut, len(held))
+        yield Samples.of(held, self._judge)
+
+
+def _hour(key: SensorHour) -> Interval:
+    return Interval(key.hour * MICROSECONDS_PER_HOUR, (key.hour + 1) * MICROSECONDS_PER_HOUR)
+
+
+def _parts(whole: Interval, level: Level, edges: NDArray[np.int64] | None) -> Iterator[Interval]:
+    """The interval in parts of whole windows, so that no more than one part's windows are held."""
+    if edges is not None or whole.end <= whole.start:
+        yield whole
+        return
+    step = _DAYS_AT_ONCE[level] * WIDTH["day"]
+    start = whole.start
+    while start < whole.end:
+        end = min(whole.end, (start // step + 1) * step)
+        yield Interval(start, end)
+        start = end
+
+
+def _named(series: Series, table: pa.Table) -> pa.Table:
+    rows = table.num_rows
+    names: list[Any] = [pa.repeat(pa.scalar(name, pa.string()), rows) for name in series]
+    columns: list[Any] = [table[name] for name in _COLUMNS]
+    return pa.Table.from_arrays([*names, *columns], schema=window_schema())
+
+
+def _concat(blocks: Sequence[Statistics]) -> Statistics:
+    return Statistics.concat(blocks) if blocks else _NONE
+
+
+def _local(instant: int, zone: tzinfo) -> datetime:
+    return (datetime.fromtimestamp(0, UTC) + timedelta(microseconds=instant)).astimezone(zone)
+
+
+_NONE: Final = blank(np.zeros(0, np.int64), np.zeros(0, np.int64))
