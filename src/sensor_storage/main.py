@@ -171,7 +171,14 @@ class ApiLoop:
     def run(self, stop: Event) -> None:
         """Answer requests until told to stop."""
         service = self._settings.service
-        serve(layout_of(self._settings), self._clock, host=service.host, port=service.port, stop=stop)
+        serve(
+            layout_of(self._settings),
+            self._clock,
+            host=service.host,
+            port=service.port,
+            stop=stop,
+            parameters=aggregate_policy(self._settings).parameters,
+        )
 
 
 def build_worker(settings: Settings, worker: str) -> Loop:

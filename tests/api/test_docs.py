@@ -10,8 +10,14 @@ PROMISED = {
     ("/storage/stats", "get"),
     ("/storage/flush", "post"),
     ("/storage/flush/{job}", "get"),
+    ("/query", "get"),
+    ("/assets", "get"),
+    ("/assets/{asset}/sensors", "get"),
+    ("/latest", "get"),
+    ("/where", "get"),
     ("/", "get"),
 }
+LINKED = {"docs", "openapi.json", "health", "metrics", "storage/stats", "assets", "latest"}
 
 
 def test_the_documentation_page_names_nothing_outside_this_machine(send: Send) -> None:
@@ -53,6 +59,6 @@ def test_openapi_lists_exactly_the_promised_addresses(send: Send) -> None:
 
 def test_the_root_links_to_what_there_is(send: Send) -> None:
     answer = send("GET", "/").json()
-    assert set(answer["links"].values()) == {"docs", "openapi.json", "health", "metrics", "storage/stats"}
+    assert set(answer["links"].values()) == LINKED
     for link in answer["links"].values():
         assert send("GET", f"/{link}").status_code == 200

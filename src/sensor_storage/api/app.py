@@ -2,12 +2,16 @@
 
 from fastapi import FastAPI
 from pydantic import BaseModel
+from starlette_compress import CompressMiddleware, add_compress_type
 
 from sensor_storage import __version__
-from sensor_storage.api import docs, errors, health, metrics, storage
+from sensor_storage.aggregation.files import Parameters
+from sensor_storage.api import docs, errors, health, metrics, query, sensors, storage
 from sensor_storage.api.access import ChangesAllowed
 from sensor_storage.api.snapshot import Meter
 from sensor_storage.clock import Clock
+from sensor_storage.query.formats import MEDIA_TYPES
+from sensor_storage.query.queries import Queries
 from sensor_storage.storage.layout import Layout
 
 _DESCRIPTION = """Keeps sensor readings from Kafka: every reading exactly once, in plain Parquet files.
@@ -27,11 +31,18 @@ class Index(BaseModel):
         "health": "health",
         "metrics": "metrics",
         "statistics": "storage/stats",
+        "assets": "assets",
+        "latest": "latest",
     }
 
 
-def create_app(layout: Layout, clock: Clock, *, host: str = "127.0.0.1") -> FastAPI:
-    """The application. `host` is the address it will listen on, which decides who may change something."""
+def create_app(
+    layout: Layout, clock: Clock, *, host: str = "127.0.0.1", parameters: Parameters | None = None
+) -> FastAPI:
+    """The application. `host` is the address it will listen on, which decides who may change something.
+
+    `parameters` are those of the aggregates, which windows not made yet are made with.
+    """
     app = FastAPI(
         title="Sensor Data Storage Service",
         version=__version__,
@@ -46,7 +57,13 @@ def create_app(layout: Layout, clock: Clock, *, host: str = "127.0.0.1") -> Fast
     app.include_router(health.routes(layout, clock))
     app.include_router(metrics.routes(layout, clock, meter))
     app.include_router(storage.routes(layout, clock, meter, ChangesAllowed(host)))
+    queries = Queries(layout, clock, parameters=parameters)
+    app.include_router(query.routes(queries))
+    app.include_router(sensors.routes(queries))
     app.include_router(docs.routes())
+    for media in MEDIA_TYPES.values():
+        add_compress_type(media.split(";")[0])
+    app.add_middleware(CompressMiddleware, brotli=False)
 
     @app.get("/", tags=["index"])
     async def index() -> Index:

@@ -8,6 +8,7 @@ from threading import Event, Thread
 import psutil
 import uvicorn
 
+from sensor_storage.aggregation.files import Parameters
 from sensor_storage.api.app import create_app
 from sensor_storage.clock import Clock
 from sensor_storage.errors import Usage
@@ -28,6 +29,7 @@ def serve(
     port: int,
     stop: Event,
     listening: Callable[[int], None] = lambda _: None,
+    parameters: Parameters | None = None,
 ) -> None:
     """Answer requests until `stop` is set, then finish those begun.
 
@@ -37,7 +39,7 @@ def serve(
         taken = int(listener.getsockname()[1])
         server = uvicorn.Server(
             uvicorn.Config(
-                create_app(layout, clock, host=host),
+                create_app(layout, clock, host=host, parameters=parameters),
                 lifespan="off",
                 log_config=None,
                 log_level="warning",

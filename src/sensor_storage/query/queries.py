@@ -5,9 +5,11 @@ catalog, look for hour files, and only then open them.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -25,14 +27,18 @@ from sensor_storage.query.question import Interval, Question
 from sensor_storage.query.raw import RawReader, raw_schema
 from sensor_storage.query.sources import Sources
 from sensor_storage.query.staged import StagedView
+from sensor_storage.query.tails import Tails
 from sensor_storage.query.thinning import METHOD, thinned
+from sensor_storage.query.times import as_text
 from sensor_storage.query.watch import Watch
-from sensor_storage.query.windows import Asked, Open, WindowReader, window_schema
+from sensor_storage.query.whereabouts import Whereabouts, find_message
+from sensor_storage.query.windows import Open, WindowQuestion, WindowReader, window_schema
 from sensor_storage.storage.catalog_view import CatalogView
 from sensor_storage.storage.layout import Layout
 
 MAX_ROWS: Final = 10_000_000
 DEADLINE_SECONDS: Final = 60.0
+MICROSECONDS: Final = 1_000_000
 
 
 class NothingStored(SensorStorageError):
@@ -62,6 +68,25 @@ class Answer:
         """The method by which readings may have been left out, if any was."""
         most = max((part.rows for part in self.plan.parts), default=0)
         return METHOD if self.plan.thin_to and most > self.plan.thin_to else None
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What the answer says of itself."""
+        return {
+            "resolution": self.plan.resolution,
+            "start": as_text(self.plan.interval.start),
+            "end": as_text(self.plan.interval.end),
+            "thinned_by": self.thinned_by,
+            "warnings": self.warnings,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One moment: which sensors there are, and what each said last."""
+
+    directory: Directory
+    tails: Tails
 
 
 class Queries:
@@ -96,11 +121,49 @@ class Queries:
             if found.resolution == "raw":
                 schema = raw_schema(addresses=question.addresses)
                 return Answer(found, schema, _raw(found, raw), watch, warnings)
-            asked = Asked(found.resolution, question.interval, question.zone)
+            asked = WindowQuestion(found.resolution, question.interval, question.zone)
             windows = WindowReader(self.layout, sources, raw, watch, self.parameters)
             not_made = {one: self._open(one, asked, catalog, sources, windows) for one in series}
         tables = (table for one in series for table in windows.tables(one, asked, not_made[one]))
         return Answer(found, window_schema(), tables, watch, warnings)
+
+    def tag(self, question: Question) -> str | None:
+        """A tag that stays while the answer does, for an interval that is over and fully in hour files; else None.
+
+        It names the hour files' digests, what the aggregates' semantics depend on, and the question.
+        """
+        if question.interval.end > self.clock.now() * MICROSECONDS:
+            return None
+        held = self.staged.hold()
+        hours = question.interval.hours
+        first = hours.start - 2 * HOURS_PER_DAY - reached_hours(self.parameters.carry_limit_us)
+        last = hours.stop - 1 + 2 * HOURS_PER_DAY
+        content = blake2b(repr((question, self.parameters, self.limits)).encode(), digest_size=16)
+        with CatalogView.of(self.layout) as catalog:
+            if not catalog.known:
+                return None
+            for series in Directory(self.layout, catalog, held).select(question.assets, question.sensors):
+                if held.hours(series, first, last):
+                    return None
+                content.update(repr((series, catalog.digests(series, first, last))).encode())
+        return content.hexdigest()
+
+    @contextmanager
+    def look(self, watch: Watch | None = None) -> Iterator["Held"]:
+        """Everything as it is at one moment, for questions about sensors rather than readings."""
+        watch = watch or Watch(self.clock, self.limits.deadline_seconds)
+        held = self.staged.hold()
+        sources = Sources(self.layout, held)
+        with CatalogView.of(self.layout) as catalog:
+            raw = RawReader(sources, watch)
+            yield Held(Directory(self.layout, catalog, held), Tails(catalog, sources, raw))
+
+    def where(self, topic: str, partition: int, offset: int) -> Whereabouts:
+        """Where the message of that address is."""
+        watch = Watch(self.clock, self.limits.deadline_seconds)
+        held = self.staged.hold()
+        with CatalogView.of(self.layout) as catalog:
+            return find_message(self.layout, catalog, held, watch, (topic, partition, offset))
 
     def _known(
         self, series: Series, interval: Interval, catalog: CatalogView, sources: Sources, watch: Watch
@@ -116,7 +179,7 @@ class Queries:
     def _open(
         self,
         series: Series,
-        asked: Asked,
+        asked: WindowQuestion,
         catalog: CatalogView,
         sources: Sources,
         windows: WindowReader,

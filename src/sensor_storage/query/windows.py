@@ -64,7 +64,7 @@ class Open:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class WindowQuestion:
     """The level, interval and time zone of an answer of windows."""
 
     level: Level
@@ -109,7 +109,7 @@ class WindowReader:
             parameters.quality_numbering, uncertain_is_good=parameters.uncertain_is_good
         )
 
-    def tables(self, series: Series, asked: Asked, not_made: Open) -> Iterator[pa.Table]:
+    def tables(self, series: Series, asked: WindowQuestion, not_made: Open) -> Iterator[pa.Table]:
         """The windows that touch the interval and have readings, in order."""
         whole, edges, carry = asked.whole, asked.edges, not_made.carry_in
         one = _OneSensor(self, series, not_made)

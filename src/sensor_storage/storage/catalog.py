@@ -75,6 +75,11 @@ def _room_for(catalog: Path) -> Iterator[None]:
         raise DiskFull(f"record files in {catalog}: no room on the disk", hint="free space") from error
 
 
+def decode_totals(stored: bytes) -> tuple[Totals, ...]:
+    """What a file holds by source, from the catalog's JSON."""
+    return _TOTALS.decode(stored)
+
+
 def connect_read_only(catalog: Path) -> sqlite3.Connection:
     """A look at the database that changes nothing."""
     written = catalog.with_name(catalog.name + "-wal").exists()
@@ -207,5 +212,5 @@ class Catalog:
             digest=row[5],
             first_timestamp=row[6],
             last_timestamp=row[7],
-            totals=_TOTALS.decode(row[8]),
+            totals=decode_totals(row[8]),
         )

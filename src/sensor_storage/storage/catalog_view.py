@@ -10,9 +10,9 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from sensor_storage.model import Series
+from sensor_storage.model import SensorHour, Series
 from sensor_storage.storage.aggregate_catalog import AggregateCatalog
-from sensor_storage.storage.catalog import SeriesCoverage, connect_read_only
+from sensor_storage.storage.catalog import SeriesCoverage, connect_read_only, decode_totals
 from sensor_storage.storage.layout import Layout
 
 
@@ -87,6 +87,27 @@ class CatalogView:
             "SELECT hour FROM hour_file WHERE asset = ? AND sensor = ? ORDER BY hour DESC LIMIT 1", series
         )
         return row[0] if row else None
+
+    def digests(self, series: Series, first: int, last: int) -> list[tuple[int, str]]:
+        """By hour the digests of the hour files between two hours, both included."""
+        query = (
+            "SELECT hour, digest FROM hour_file"
+            " WHERE asset = ? AND sensor = ? AND hour BETWEEN ? AND ? ORDER BY hour"
+        )
+        return [(row[0], row[1]) for row in self._rows(query, (*series, first, last))]
+
+    def holding(self, topic: str, partition: int, offset: int) -> Iterator[SensorHour]:
+        """The sensor-hours whose files may hold readings of a message; looks at every file's totals."""
+        if not self._db:
+            return
+        for asset, sensor, hour, totals in self._db.execute(
+            "SELECT asset, sensor, hour, totals FROM hour_file"
+        ):
+            for one in decode_totals(totals):
+                place = (one.source.topic, one.source.partition)
+                if place == (topic, partition) and one.first_offset <= offset <= one.last_offset:
+                    yield SensorHour(Series(asset, sensor), hour)
+                    break
 
     def coverage(self, series: Series) -> SeriesCoverage | None:
         """Files, rows, bytes, first and last timestamp of a series."""

@@ -1,0 +1,207 @@
+"""Which sensors there are: `/assets` and `/latest`; and `/where` a message is."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Annotated, Final, Literal, TypeAlias
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from sensor_storage.api.query import nothing_stored
+from sensor_storage.model import Series
+from sensor_storage.query.queries import NothingStored, Queries
+from sensor_storage.query.question import ALL
+from sensor_storage.query.tails import LastReading, SensorFacts
+from sensor_storage.query.whereabouts import Whereabouts
+from sensor_storage.storage.layout import Layout
+
+_PAGE: Final = 1_000
+_MAX_PAGE: Final = 10_000
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+Names: TypeAlias = Annotated[list[str], Query(description="By name, repeatable; `*` for all.")]
+Limit: TypeAlias = Annotated[int, Query(ge=1, le=_MAX_PAGE, description="So many at most.")]
+After: TypeAlias = Annotated[str | None, Query(description="Go on behind this: `next` of the page before.")]
+
+
+class Assets(BaseModel):
+    """Assets in order of name; `next` is there when there may be more."""
+
+    assets: list[str]
+    next: str | None = None
+
+
+class Latest(BaseModel):
+    """The newest reading of a sensor by its own time."""
+
+    asset_id: str
+    sensor_name: str
+    timestamp: datetime
+    age_seconds: float
+    value: float | None = None
+    text: str | None = None
+    unit: str | None = None
+    quality: str | None = None
+
+
+class LatestReadings(BaseModel):
+    """The newest reading of each sensor asked for."""
+
+    readings: list[Latest]
+
+
+class Sensor(BaseModel):
+    """What there is of a sensor."""
+
+    sensor_name: str
+    kind: Literal["number", "text"]
+    unit: str | None = None
+    first: datetime | None = None
+    last: Latest | None = None
+    readings: int = Field(description="In hour files.")
+    staged: int = Field(description="In staging; some may be in hour files too for a while.")
+    usual_interval_seconds: float | None = Field(
+        default=None, description="The median time between its newest readings."
+    )
+
+
+class Sensors(BaseModel):
+    """The sensors of one asset; `next` is there when there may be more."""
+
+    asset_id: str
+    sensors: list[Sensor]
+    next: str | None = None
+
+
+class Place(BaseModel):
+    """One reading of a message, and the file it is in."""
+
+    file: str
+    asset_id: str
+    sensor_name: str
+    timestamp: datetime
+    value: float | None = None
+    index: int = Field(description="Its place in the message.")
+
+
+class Fate(BaseModel):
+    """What the ledger says of the range of offsets a message is in."""
+
+    fate: Literal["consumed", "gap"]
+    first_offset: int
+    last_offset: int
+    reason: str = ""
+
+
+class Where(BaseModel):
+    """What became of a message. `state` is `unknown` when the ledger has not answered for it."""
+
+    state: Literal["stored", "dead letter", "gap", "empty", "unknown"]
+    ledger: list[Fate]
+    readings: list[Place]
+
+
+def routes(queries: Queries) -> APIRouter:
+    """The routes over one data directory."""
+    router = APIRouter(tags=["readings"])
+
+    @router.get("/assets")
+    def assets(limit: Limit = _PAGE, after: After = None) -> Assets:
+        """The assets something is stored of."""
+        with queries.look() as now:
+            names = list(islice(now.directory.assets(after), limit))
+        return Assets(assets=names, next=names[-1] if len(names) == limit else None)
+
+    @router.get("/assets/{asset:path}/sensors")
+    def sensors(asset: str, limit: Limit = _PAGE, after: After = None) -> Sensors:
+        """An asset's sensors: first and last reading, how many, unit, kind, and how often they come."""
+        with queries.look() as now:
+            behind = Series(asset, after) if after is not None else None
+            series = list(islice(now.directory.series(after=behind, asset=asset), limit))
+            if not series and after is None:
+                raise nothing_stored(NothingStored(f"nothing is stored of asset {asset}", hint=_NAMES))
+            facts = [_sensor(now.tails.facts(one), queries.clock.now()) for one in series]
+        return Sensors(
+            asset_id=asset, sensors=facts, next=series[-1].sensor if len(series) == limit else None
+        )
+
+    @router.get("/latest")
+    def latest(asset: Names = [ALL], sensor: Names = [ALL], limit: Limit = _PAGE) -> LatestReadings:  # noqa: B006
+        """The newest reading of each sensor, and its age."""
+        with queries.look() as now:
+            series = list(islice(now.directory.select(asset, sensor), limit))
+            found = [now.tails.last(one) for one in series]
+        moment = queries.clock.now()
+        return LatestReadings(readings=[_latest(one, moment) for one in found if one])
+
+    @router.get("/where")
+    def where(
+        topic: Annotated[str, Query(description="The message's topic.")],
+        partition: Annotated[int, Query(ge=0)],
+        offset: Annotated[int, Query(ge=0)],
+    ) -> Where:
+        """In which files the readings of one Kafka message are, and what the ledger says of it."""
+        return _where(queries.layout, queries.where(topic, partition, offset))
+
+    return router
+
+
+_NAMES: Final = "names differ by case; /assets lists those there are"
+
+
+def _time(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _latest(one: LastReading, now: float) -> Latest:
+    return Latest(
+        asset_id=one.series.asset,
+        sensor_name=one.series.sensor,
+        timestamp=_time(one.timestamp),
+        age_seconds=round(now - one.timestamp / 1e6, 3),
+        value=one.value,
+        text=one.text,
+        unit=one.unit,
+        quality=one.quality,
+    )
+
+
+def _sensor(facts: SensorFacts, now: float) -> Sensor:
+    return Sensor(
+        sensor_name=facts.series.sensor,
+        kind=facts.kind,
+        unit=facts.last.unit if facts.last else None,
+        first=_time(facts.first) if facts.first is not None else None,
+        last=_latest(facts.last, now) if facts.last else None,
+        readings=facts.readings,
+        staged=facts.staged,
+        usual_interval_seconds=facts.usual_interval / 1e6 if facts.usual_interval is not None else None,
+    )
+
+
+def _where(layout: Layout, found: Whereabouts) -> Where:
+    entries = [
+        Fate(fate=one.fate, first_offset=one.start, last_offset=one.stop - 1, reason=one.reason)
+        for one in found.entries
+    ]
+    places = [
+        Place(
+            file=layout.relative(one.path),
+            asset_id=one.series.asset,
+            sensor_name=one.series.sensor,
+            timestamp=_time(one.timestamp),
+            value=one.value,
+            index=one.index,
+        )
+        for one in found.readings
+    ]
+    state: Literal["stored", "dead letter", "gap", "empty", "unknown"] = "unknown"
+    if places:
+        state = "stored"
+    elif found.dead_letter:
+        state = "dead letter"
+    elif any(one.fate == "gap" for one in entries):
+        state = "gap"
+    elif entries:
+        state = "empty"
+    return Where(state=state, ledger=entries, readings=places)

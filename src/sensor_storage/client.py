@@ -1,0 +1,261 @@
+"""Readings for Python, from a data directory or from the service's API, in three lines.
+
+    from sensor_storage.client import connect
+    plant = connect("demo-data")                       # or connect("http://127.0.0.1:8080")
+    table = plant.query("press-1", "temperature", start="-6h", resolution="minute")
+
+An answer is an Arrow table: `table.to_pandas()`, `polars.from_arrow(table)`, `duckdb.from_arrow(table)`. Both ways
+give the same rows. A data directory may belong to a service that runs: whoever asks only reads.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeAlias
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlencode
+from urllib.request import Request, urlopen
+
+import pyarrow as pa
+
+from sensor_storage.aggregation.files import Parameters
+from sensor_storage.clock import SystemClock
+from sensor_storage.errors import SensorStorageError, Transient, Usage
+from sensor_storage.query.formats import META_KEY
+from sensor_storage.query.queries import Limits, NothingStored, Queries
+from sensor_storage.query.question import ALL, Asked, Interval, Question
+from sensor_storage.query.tails import LastReading
+from sensor_storage.query.times import as_text, read_instant, read_zone
+from sensor_storage.storage.layout import Layout
+
+Names: TypeAlias = str | Sequence[str]
+
+_TIMEOUT_SECONDS: Final = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """An answer as it is read: tables of one schema, by asset, sensor and time; and what it says of itself."""
+
+    schema: pa.Schema
+    tables: Iterator[pa.Table]
+    meta: Mapping[str, Any]
+
+    def table(self) -> pa.Table:
+        """All of it; its schema's metadata has the resolution and, where raw readings were thinned, the method."""
+        whole = pa.concat_tables([self.schema.empty_table(), *self.tables])
+        return whole.replace_schema_metadata({META_KEY: json.dumps(dict(self.meta))})
+
+
+class Plant(Protocol):
+    """What can be asked, of a directory or of a service."""
+
+    def assets(self) -> list[str]:
+        """The assets something is stored of."""
+        ...
+
+    def latest(self, asset: Names = ALL, sensor: Names = ALL) -> list[dict[str, Any]]:
+        """The newest reading of each sensor."""
+        ...
+
+    def rows(
+        self,
+        asset: Names = ALL,
+        sensor: Names = ALL,
+        *,
+        start: str = "-1h",
+        end: str = "now",
+        resolution: Asked = "auto",
+        max_points: int | None = None,
+        tz: str = "UTC",
+        addresses: bool = False,
+    ) -> Rows:
+        """Readings or windows, as they are read. Errors say which argument is wrong."""
+        ...
+
+    def query(
+        self,
+        asset: Names = ALL,
+        sensor: Names = ALL,
+        *,
+        start: str = "-1h",
+        end: str = "now",
+        resolution: Asked = "auto",
+        max_points: int | None = None,
+        tz: str = "UTC",
+        addresses: bool = False,
+    ) -> pa.Table:
+        """The same as one table. Times are ISO 8601, epoch numbers, or relative: `-6h`, `now`."""
+        ...
+
+
+def connect(place: str | Path, *, parameters: Parameters | None = None) -> Plant:
+    """The data directory, the parent of `raw/`, or the service's address. Usage unless the directory is there.
+
+    `parameters` are those the service makes aggregates with, where they are not the defaults.
+    """
+    if str(place).startswith(("http://", "https://")):
+        return _Service(str(place).rstrip("/"))
+    layout = Layout(Path(place).absolute() / "raw")
+    if not layout.root.is_dir():
+        raise Usage(f"{layout.root} is not there", hint="name the data directory, or the service's address")
+    return _Directory(layout, parameters)
+
+
+class _Base:
+    """What both have in common."""
+
+    def query(self, asset: Names = ALL, sensor: Names = ALL, **asked: Any) -> pa.Table:  # noqa: ANN401
+        """All rows as one table."""
+        rows: Rows = self.rows(asset, sensor, **asked)  # type: ignore[attr-defined]  # both have it
+        return rows.table()
+
+
+class _Directory(_Base):
+    """Reads the files itself, without a limit."""
+
+    def __init__(self, layout: Layout, parameters: Parameters | None) -> None:
+        self._clock = SystemClock()
+        self._queries = Queries(layout, self._clock, Limits(0, 0), parameters)
+
+    def assets(self) -> list[str]:
+        """The assets something is stored of."""
+        with self._queries.look() as now:
+            return list(now.directory.assets())
+
+    def latest(self, asset: Names = ALL, sensor: Names = ALL) -> list[dict[str, Any]]:
+        """The newest reading of each sensor."""
+        with self._queries.look() as now:
+            series = now.directory.select(_names(asset), _names(sensor))
+            found = [now.tails.last(one) for one in series]
+        moment = self._clock.now()
+        return [_record(one, moment) for one in found if one]
+
+    def rows(
+        self,
+        asset: Names = ALL,
+        sensor: Names = ALL,
+        *,
+        start: str = "-1h",
+        end: str = "now",
+        resolution: Asked = "auto",
+        max_points: int | None = None,
+        tz: str = "UTC",
+        addresses: bool = False,
+    ) -> Rows:
+        """Readings or windows, as they are read."""
+        zone, now = read_zone(tz), self._clock.now()
+        interval = Interval(read_instant(start, now, zone), read_instant(end, now, zone))
+        if interval.end <= interval.start:
+            raise Usage(
+                f"the end, {as_text(interval.end)}, is not after the start, {as_text(interval.start)}",
+                hint="give a later end, or an earlier start",
+            )
+        question = Question(_names(asset), _names(sensor), interval, resolution, max_points, zone, addresses)
+        answer = self._queries.answer(question)
+        return Rows(answer.schema, answer.tables, answer.meta)
+
+
+class _Service(_Base):
+    """Asks the API."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def assets(self) -> list[str]:
+        """The assets something is stored of."""
+        found: list[str] = []
+        after: str | None = None
+        while True:
+            page = self._json("/assets", {"limit": "10000"} | ({"after": after} if after else {}))
+            found += page["assets"]
+            after = page.get("next")
+            if after is None:
+                return found
+
+    def latest(self, asset: Names = ALL, sensor: Names = ALL) -> list[dict[str, Any]]:
+        """The newest reading of each sensor."""
+        asked = {"asset": _names(asset), "sensor": _names(sensor), "limit": 10_000}
+        found: list[dict[str, Any]] = self._json("/latest", asked)["readings"]
+        return found
+
+    def rows(
+        self,
+        asset: Names = ALL,
+        sensor: Names = ALL,
+        *,
+        start: str = "-1h",
+        end: str = "now",
+        resolution: Asked = "auto",
+        max_points: int | None = None,
+        tz: str = "UTC",
+        addresses: bool = False,
+    ) -> Rows:
+        """Readings or windows, as they arrive."""
+        asked: dict[str, Any] = {
+            "asset": _names(asset),
+            "sensor": _names(sensor),
+            "start": start,
+            "end": end,
+            "resolution": resolution,
+            "tz": tz,
+            "addresses": str(addresses).lower(),
+            "format": "arrow",
+        }
+        if max_points is not None:
+            asked["max_points"] = max_points
+        reader = pa.ipc.open_stream(self._open("/query", asked))
+        meta = json.loads((reader.schema.metadata or {}).get(META_KEY.encode(), b"{}"))
+        return Rows(reader.schema.remove_metadata(), (pa.Table.from_batches([one]) for one in reader), meta)
+
+    def _json(self, path: str, asked: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
+        with closing(self._open(path, asked)) as answer:
+            return json.load(answer)
+
+    def _open(self, path: str, asked: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a response
+        address = f"{self._address}{quote(path)}?{urlencode(asked, doseq=True)}"
+        try:
+            return urlopen(Request(address), timeout=_TIMEOUT_SECONDS)  # noqa: S310 - http or https by `connect`
+        except HTTPError as error:
+            with error:
+                raise _told(error.code, error.read()) from error
+        except (URLError, TimeoutError, OSError) as error:
+            why = getattr(error, "reason", error)
+            raise Transient(
+                f"ask {self._address}: {why}",
+                hint="is the service running there? see SERVICE_HOST, SERVICE_PORT",
+            ) from error
+
+
+def _told(status: int, body: bytes) -> SensorStorageError:
+    """The error a problem's details tell of."""
+    try:
+        problem = json.loads(body)
+        detail, hint = str(problem["detail"]), str(problem.get("hint", ""))
+    except (ValueError, KeyError, TypeError):
+        detail, hint = f"the service answered {status}", "is it the Sensor Data Storage Service?"
+    if status == HTTPStatus.NOT_FOUND:
+        return NothingStored(detail, hint=hint)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Transient(detail, hint=hint)
+    return Usage(detail, hint=hint)
+
+
+def _names(given: Names) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _record(one: LastReading, now: float) -> dict[str, Any]:
+    return {
+        "asset_id": one.series.asset,
+        "sensor_name": one.series.sensor,
+        "timestamp": as_text(one.timestamp),
+        "age_seconds": round(now - one.timestamp / 1e6, 3),
+        "value": one.value,
+        "text": one.text,
+        "unit": one.unit,
+        "quality": one.quality,
+    }

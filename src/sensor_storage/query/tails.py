@@ -1,0 +1,117 @@
+"""What a sensor said last, and what can be told of it from that."""
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, Literal
+
+import numpy as np
+
+from sensor_storage.model import SensorHour, Series
+from sensor_storage.query.question import Interval
+from sensor_storage.query.raw import RawReader
+from sensor_storage.query.sources import Sources
+from sensor_storage.storage.catalog_view import CatalogView
+from sensor_storage.storage.readings import Readings
+
+_TAIL_ROWS: Final = 1_000
+_ALL_TIME: Final = Interval(-(1 << 62), 1 << 62)
+
+
+@dataclass(frozen=True, slots=True)
+class LastReading:
+    """The newest reading of a sensor by its own time, in µs since 1970."""
+
+    series: Series
+    timestamp: int
+    value: float | None
+    text: str | None
+    unit: str | None
+    quality: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SensorFacts:
+    """A sensor's readings in short; `usual_interval` in µs is the median between the newest ones.
+
+    `readings` are those in hour files, `staged` those in staging; a reading may be in both for a while.
+    """
+
+    series: Series
+    first: int | None
+    last: LastReading | None
+    readings: int
+    staged: int
+    kind: Literal["number", "text"]
+    usual_interval: int | None
+
+
+class Tails:
+    """Looks at the newest hour of each sensor."""
+
+    def __init__(self, catalog: CatalogView, sources: Sources, raw: RawReader) -> None:
+        self._catalog = catalog
+        self._sources = sources
+        self._raw = raw
+
+    def last(self, series: Series) -> LastReading | None:
+        """The newest reading; None where nothing is stored."""
+        tail = self._tail(series, 1)
+        return _last(series, tail) if len(tail) else None
+
+    def facts(self, series: Series) -> SensorFacts:
+        """What there is of a sensor."""
+        tail = self._tail(series, _TAIL_ROWS)
+        coverage = self._catalog.coverage(series)
+        hours = self._sources.held.hours(series, _FIRST, _LAST)
+        gaps = np.diff(np.unique(tail.timestamp))
+        first = coverage.first_timestamp if coverage else None
+        if hours and (first is None or min(hours) * _HOUR < first):
+            early = self._head(SensorHour(series, min(hours)))
+            first = early if first is None else min(first, early)
+        return SensorFacts(
+            series=series,
+            first=first,
+            last=_last(series, tail) if len(tail) else None,
+            readings=coverage.rows if coverage else 0,
+            staged=sum(hours.values()),
+            kind="text" if len(tail) and np.isnan(tail.value).all() and tail.text is not None else "number",
+            usual_interval=int(np.median(gaps)) if len(gaps) else None,
+        )
+
+    def _tail(self, series: Series, rows: int) -> Readings:
+        hours = [max(self._sources.held.hours(series, _FIRST, _LAST), default=None)]
+        hours.append(self._catalog.last_hour(series))
+        there = [hour for hour in hours if hour is not None]
+        if not there:
+            return Readings.empty()
+        key = SensorHour(series, max(there))
+        file = self._sources.hour_file(key)
+        if file and not self._sources.staged(key, _ALL_TIME):
+            stop = file.footer().rows
+            return file.rows(max(0, stop - rows), stop)
+        tail = Readings.empty()
+        for block in self._raw.readings(key, _ALL_TIME):
+            tail = Readings.concat([tail, block])
+            tail = tail.slice(max(0, len(tail) - rows), len(tail))
+        return tail
+
+    def _head(self, key: SensorHour) -> int:
+        (block,) = islice(self._raw.readings(key, _ALL_TIME), 1)
+        return int(block.timestamp[0])
+
+
+def _last(series: Series, tail: Readings) -> LastReading:
+    value = float(tail.value[-1])
+    text = tail.text[len(tail) - 1].as_py() if tail.text is not None else None
+    unit, quality = (_decoded(column.values, int(column.codes[-1])) for column in (tail.unit, tail.quality))
+    return LastReading(
+        series, int(tail.timestamp[-1]), None if np.isnan(value) else value, text, unit, quality
+    )
+
+
+def _decoded(values: tuple[str, ...], code: int) -> str | None:
+    return None if code < 0 else values[code]
+
+
+_HOUR: Final = 3_600_000_000
+_FIRST, _LAST = -(1 << 30), 1 << 30

@@ -1,0 +1,91 @@
+"""`query`, `latest`, `export` as a person and a script use them."""
+
+import json
+from pathlib import Path
+
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from sensor_storage import cli
+from sensor_storage.query.times import as_text
+from sensor_storage.storage.layout import Layout
+from sensor_storage.verbs.query import sparkline
+from support.aggregates import DAY, SECOND, Reading, aggregate, arrive
+from support.command import Run
+
+ROWS = [Reading(DAY + second * SECOND, float(second)) for second in range(0, 5000, 5)]
+SPAN = ("--start", as_text(DAY), "--end", as_text(DAY + 86_400 * SECOND))
+
+
+@pytest.fixture(autouse=True)
+def readings(layout: Layout) -> None:
+    arrive(layout, ROWS)
+    aggregate(layout)
+
+
+def test_json_lines_are_the_rows_and_one_summary(run: Run) -> None:
+    *items, summary = run("query", "press-1", "--resolution", "hour", *SPAN, "--json").lines()
+    assert [(one["count"], one["max"]) for one in items] == [(720, 3595.0), (280, 4995.0)]
+    assert (summary["type"], summary["rows"], summary["resolution"]) == ("summary", 2, "hour")
+
+
+def test_latest_tells_value_and_age(run: Run) -> None:
+    item, summary = run("latest", "--json").lines()
+    assert (item["value"], item["timestamp"]) == (4995.0, as_text(ROWS[-1].time))
+    assert summary["sensors"] == 1
+    assert run("latest", "nobody").code == 1
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "json"])
+def test_export_writes_one_whole_file(run: Run, tmp_path: Path, form: str) -> None:
+    target = tmp_path / f"out.{form}"
+    done = run("export", "press-1", "temperature", "--resolution", "raw", *SPAN, "-o", str(target), "--json")
+    (summary,) = done.lines()
+    assert (done.code, summary["rows"], summary["size_bytes"]) == (0, len(ROWS), target.stat().st_size)
+    if form == "parquet":
+        values = pq.read_table(target)["value"].to_pylist()
+    elif form == "csv":
+        values = pyarrow.csv.read_csv(target)["value"].to_pylist()
+    else:
+        values = [row["value"] for row in json.loads(target.read_text())["rows"]]
+    assert values == [row.value for row in ROWS]
+    assert [path.name for path in tmp_path.glob("*out*")] == [target.name]
+    again = run("export", *SPAN, "-o", str(target))
+    assert again.code == 2
+    assert "--force" in again.err
+    assert run("export", *SPAN, "-o", str(target), "--force").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (("query", "--start", "soon"), 2, "soon"),
+        (("query", "nobody"), 1, "nobody"),
+        (("query", "--url", "http://127.0.0.1:1"), 2, "give one"),
+        (("export", "-o", "out.xlsx"), 2, "out.xlsx"),
+        (("export", "-o", "/nowhere/out.csv"), 2, "/nowhere"),
+    ],
+)
+def test_mistakes_are_told_with_the_way_out(
+    run: Run, arguments: tuple[str, ...], code: int, word: str
+) -> None:
+    done = run(*arguments)
+    assert (done.code, word in done.err) == (code, True), done.err
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "word"), [("ftp://x", 2, "http://"), ("http://127.0.0.1:1", 4, "SERVICE_PORT")]
+)
+def test_a_service_that_cannot_be_asked_is_named(
+    capsys: pytest.CaptureFixture[str], url: str, code: int, word: str
+) -> None:
+    assert cli.run(["latest", "--url", url]) == code
+    assert word in capsys.readouterr().err
+
+
+def test_a_sparkline_keeps_a_spike() -> None:
+    line = sparkline([1.0] * 500 + [9.0] + [1.0] * 499)
+    assert line.count("█") == 1
+    assert line.endswith("1 to 9")
+    assert sparkline([5.0]).startswith("▁")
