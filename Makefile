@@ -70,6 +70,7 @@ bench: install  ## Measure the speed of each stage
 	$(BIN)/python benchmarks/service.py
 	$(BIN)/python benchmarks/steady.py
 	$(BIN)/python benchmarks/aggregate.py
+	$(BIN)/python benchmarks/query.py
 	$(BIN)/python benchmarks/readiness.py
 
 proof: install  ## Run the long fault runs

@@ -72,6 +72,7 @@ class Plant(Protocol):
         max_points: int | None = None,
         tz: str = "UTC",
         addresses: bool = False,
+        fields: Sequence[str] = (),
     ) -> Rows:
         """Readings or windows, as they are read. Errors say which argument is wrong."""
         ...
@@ -87,6 +88,7 @@ class Plant(Protocol):
         max_points: int | None = None,
         tz: str = "UTC",
         addresses: bool = False,
+        fields: Sequence[str] = (),
     ) -> pa.Table:
         """The same as one table. Times are ISO 8601, epoch numbers, or relative: `-6h`, `now`."""
         ...
@@ -145,6 +147,7 @@ class _Directory(_Base):
         max_points: int | None = None,
         tz: str = "UTC",
         addresses: bool = False,
+        fields: Sequence[str] = (),
     ) -> Rows:
         """Readings or windows, as they are read."""
         zone, now = read_zone(tz), self._clock.now()
@@ -154,7 +157,9 @@ class _Directory(_Base):
                 f"the end, {as_text(interval.end)}, is not after the start, {as_text(interval.start)}",
                 hint="give a later end, or an earlier start",
             )
-        question = Question(_names(asset), _names(sensor), interval, resolution, max_points, zone, addresses)
+        question = Question(
+            _names(asset), _names(sensor), interval, resolution, max_points, zone, addresses, tuple(fields)
+        )
         answer = self._queries.answer(question)
         return Rows(answer.schema, answer.tables, answer.meta)
 
@@ -193,6 +198,7 @@ class _Service(_Base):
         max_points: int | None = None,
         tz: str = "UTC",
         addresses: bool = False,
+        fields: Sequence[str] = (),
     ) -> Rows:
         """Readings or windows, as they arrive."""
         asked: dict[str, Any] = {
@@ -203,6 +209,7 @@ class _Service(_Base):
             "resolution": resolution,
             "tz": tz,
             "addresses": str(addresses).lower(),
+            "fields": tuple(fields),
             "format": "arrow",
         }
         if max_points is not None:

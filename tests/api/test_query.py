@@ -126,6 +126,7 @@ def test_auto_takes_the_finest_resolution_within_the_points(send: Send, points: 
         ({"max_points": "3"}, 422, "max_points"),
         ({"asset": "Press-1"}, 404, "Press-1"),
         ({"format": "xlsx"}, 422, "format"),
+        ({"fields": "mode", "resolution": "hour"}, 422, "mode"),
         ({"resolution": "minute", "max_points": "10"}, 413, "max_points"),
     ],
 )
@@ -137,6 +138,25 @@ def test_a_wrong_parameter_is_a_problem_that_names_it_and_what_to_do(
     assert answer.headers["content-type"] == "application/problem+json"
     assert word in answer.json()["detail"]
     assert answer.json()["hint"]
+
+
+@pytest.mark.parametrize(
+    ("resolution", "fields", "columns"),
+    [
+        ("raw", "value", ["timestamp", "value"]),
+        ("minute", "max,mean", ["window_start", "max", "mean"]),
+        ("day", "min", ["window_start", "min"]),
+    ],
+)
+@pytest.mark.parametrize("points", ["16", "2000"])
+def test_only_the_fields_asked_for_are_answered(
+    send: Send, resolution: str, fields: str, columns: list[str], points: str
+) -> None:
+    asked = {**TEMPERATURE, "resolution": resolution, "fields": fields}
+    if resolution == "raw":
+        asked["max_points"] = points
+    rows = send("GET", "/query", params=asked).json()["rows"]
+    assert list(rows[0]) == ["asset_id", "sensor_name", *columns]
 
 
 def test_a_format_nobody_has_is_not_acceptable(send: Send) -> None:

@@ -37,8 +37,8 @@ THREE_DAYS = Interval(DAY, DAY + 3 * WIDTH["day"])
 
 
 def ask(layout: Layout, level: Level, interval: Interval = THREE_DAYS, zone: str = "UTC") -> pa.Table:
-    """Every sensor's windows."""
-    question = Question(("*",), ("*",), interval, level)
+    """Every sensor's windows; named, so that no catalog is needed."""
+    question = Question(("press-1",), ("temperature", "p/ü"), interval, level)
     if zone != "UTC":
         question = replace(question, zone=ZoneInfo(zone))
     answer = Queries(layout, ManualClock()).answer(question)
@@ -87,7 +87,7 @@ def test_windows_are_the_same_wherever_their_readings_stand(rows: list[Reading],
             assert ask(mixed, level) == ask(done, level)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=10)
 @given(many_readings(), st.sampled_from(["Europe/Berlin", "Asia/Kathmandu", "Pacific/Chatham"]))
 def test_days_of_a_time_zone_hold_the_readings_between_two_midnights_there(
     rows: list[Reading], zone: str
@@ -152,3 +152,14 @@ def test_a_hundred_and_fifty_readings_of_a_minute_in_three_segments_make_one_row
     (row,) = ask(layout, "minute").to_pylist()
     assert (row["count"], row["min"], row["max"], row["mean"]) == (150, 0.0, 149.0, 74.5)
     assert Series(row["asset_id"], row["sensor_name"]) == SERIES
+
+
+def test_an_answer_over_all_sensors_says_so_when_there_is_no_catalog(tmp_path: Path) -> None:
+    layout = fresh(tmp_path)
+    arrive(layout, [Reading(DAY, 1.0)])
+    layout.catalog.unlink()
+    stage(layout, readings_at([Reading(DAY, 1.0)], [0]), number=9, start=0, stop=1)
+    everything = Queries(layout, ManualClock()).answer(Question(("*",), ("*",), THREE_DAYS, "raw"))
+    assert "rebuild" in everything.warnings[0]
+    named = Question(("press-1",), ("temperature",), THREE_DAYS, "raw")
+    assert Queries(layout, ManualClock()).answer(named).warnings == []

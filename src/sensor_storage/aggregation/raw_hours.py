@@ -114,8 +114,14 @@ def minutes_and_hour(raw: RawHour, *, limit: int) -> tuple[Statistics, Statistic
 
 def hour_in_unit(raw: RawHour, unit: str | None, *, limit: int) -> Statistics:
     """The hour's row of one unit's readings."""
-    blocks = [summarise(block, "minute", limit=limit, unit=(unit,)) for block in raw.blocks()]
-    return join(Statistics.concat(blocks), "hour", limit=limit)
+    return join(minutes_in_unit(raw, unit, limit=limit), "hour", limit=limit)
+
+
+def minutes_in_unit(raw: RawHour, unit: str | None, *, limit: int) -> Statistics:
+    """The hour's minutes of one unit's readings."""
+    return Statistics.concat(
+        [summarise(block, "minute", limit=limit, unit=(unit,)) for block in raw.blocks()]
+    )
 
 
 def day_of(hours: Aggregate, source: HourSource, *, limit: int) -> Statistics:

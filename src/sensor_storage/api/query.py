@@ -35,6 +35,10 @@ class QueryParameters(BaseModel):
     )
     tz: str = Field(default="UTC", description="Time zone of days, and of times without an offset.")
     addresses: bool = Field(default=False, description="Raw readings with their Kafka address.")
+    fields: list[str] = Field(
+        default=[],
+        description="Columns wanted beside names and time, repeatable or with commas; all if none.",
+    )
     format: Format | None = Field(default=None, description="In place of the header Accept.")
 
     def question(self, now: float) -> Question:
@@ -47,7 +51,14 @@ class QueryParameters(BaseModel):
             raise invalid("end", detail, "give a later end, or an earlier start")
         assets, sensors = tuple(self.asset), tuple(self.sensor)
         return Question(
-            assets, sensors, Interval(start, end), self.resolution, self.max_points, zone, self.addresses
+            assets=assets,
+            sensors=sensors,
+            interval=Interval(start, end),
+            resolution=self.resolution,
+            max_points=self.max_points,
+            zone=zone,
+            addresses=self.addresses,
+            fields=tuple(name for item in self.fields for name in item.split(",") if name),
         )
 
 
@@ -84,6 +95,8 @@ def routes(queries: Queries) -> APIRouter:
             raise Problem(
                 413, "too-much", "The answer would be too large", error.message, hint=error.hint
             ) from error
+        except Usage as error:
+            raise invalid("fields", error.message, error.hint) from error
         return _streamed(answer, form, headers)
 
     return router

@@ -23,7 +23,7 @@ from sensor_storage.errors import SensorStorageError
 from sensor_storage.model import Series
 from sensor_storage.query.directory import Directory
 from sensor_storage.query.planner import UNKNOWN_HOUR_ROWS, Known, Plan, plan
-from sensor_storage.query.question import Interval, Question
+from sensor_storage.query.question import ALL, Interval, Question
 from sensor_storage.query.raw import RawReader, raw_schema
 from sensor_storage.query.sources import Sources
 from sensor_storage.query.staged import StagedView
@@ -116,16 +116,23 @@ class Queries:
                 raise nothing_stored(question)
             known = [self._known(one, question.interval, catalog, sources, watch) for one in series]
             found = plan(question, known, max_rows=self.limits.max_rows)
-            raw = RawReader(sources, watch, addresses=question.addresses)
             warnings = damage(self.layout, held.damaged)
+            if not catalog.known and ALL in {*question.assets, *question.sensors}:
+                warnings += uncatalogued(self.layout)
             if found.resolution == "raw":
-                schema = raw_schema(addresses=question.addresses)
-                return Answer(found, schema, _raw(found, raw), watch, warnings)
+                schema = raw_schema(addresses=question.addresses, fields=question.fields)
+                whole = raw_schema(addresses=question.addresses) if found.thin_to else schema
+                tables = _raw(found, RawReader(sources, watch, whole))
+                return Answer(found, schema, (one.select(schema.names) for one in tables), watch, warnings)
             asked = WindowQuestion(found.resolution, question.interval, question.zone)
-            windows = WindowReader(self.layout, sources, raw, watch, self.parameters)
+            schema = window_schema(question.fields)
+            raw = RawReader(sources, watch)
+            windows = WindowReader(
+                self.layout, sources, raw, watch, parameters=self.parameters, schema=schema
+            )
             not_made = {one: self._open(one, asked, catalog, sources, windows) for one in series}
         tables = (table for one in series for table in windows.tables(one, asked, not_made[one]))
-        return Answer(found, window_schema(), tables, watch, warnings)
+        return Answer(found, schema, tables, watch, warnings)
 
     def tag(self, question: Question) -> str | None:
         """A tag that stays while the answer does, for an interval that is over and fully in hour files; else None.
@@ -216,6 +223,15 @@ def nothing_stored(question: Question) -> NothingStored:
         f"nothing is stored of asset {assets}, sensor {sensors}",
         hint="names differ by case; /assets and `sensor-storage ls` list those there are",
     )
+
+
+def uncatalogued(layout: Layout) -> list[str]:
+    """What an answer over all sensors lacks where hour files have no catalog."""
+    if not layout.raw.is_dir() or not any(layout.raw.iterdir()):
+        return []
+    return [
+        "there is no catalog to read: only sensors with staged readings are here; run `sensor-storage rebuild`"
+    ]
 
 
 def damage(layout: Layout, damaged: dict[Path, str]) -> list[str]:

@@ -1,9 +1,11 @@
 """What is asked: which sensors, from when until when, how fine."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import Literal, TypeAlias, get_args
 
+from sensor_storage.errors import Usage
 from sensor_storage.model import MICROSECONDS_PER_HOUR
 
 Resolution: TypeAlias = Literal["raw", "minute", "hour", "day"]
@@ -37,7 +39,8 @@ class Question:
     """Assets × sensors × time, by name or `*` for all, at a resolution.
 
     `max_points` bounds the points a sensor: `auto` takes the finest resolution within it, raw is thinned to it.
-    `addresses` adds to raw readings which Kafka message each is from. Days are those of the time zone.
+    `addresses` adds to raw readings which Kafka message each is from. Days are those of the time zone. `fields` are
+    the columns wanted beside names and time; empty means all.
     """
 
     assets: tuple[str, ...]
@@ -47,3 +50,15 @@ class Question:
     max_points: int | None = None
     zone: tzinfo = UTC
     addresses: bool = False
+    fields: tuple[str, ...] = ()
+
+
+def chosen(columns: Sequence[str], fields: Sequence[str], always: Sequence[str]) -> list[str]:
+    """The columns to answer, in their order. Usage for a field that is none of them."""
+    unknown = [name for name in fields if name not in columns]
+    if unknown:
+        raise Usage(
+            f"fields: there is no {', '.join(unknown)} at this resolution",
+            hint=f"one of {', '.join(columns)}",
+        )
+    return [name for name in columns if not fields or name in fields or name in always]

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from sensor_storage.model import SensorHour, Series
-from sensor_storage.query.question import Interval
+from sensor_storage.query.question import Interval, chosen
 from sensor_storage.query.sources import Sources
 from sensor_storage.query.watch import Watch
 from sensor_storage.storage.parquet import SCHEMA as STORED
@@ -22,19 +22,19 @@ _PLAIN: Final = ["timestamp", "value", "text", "unit", "quality"]
 _ADDRESS: Final = ["kafka_topic", "kafka_partition", "kafka_offset", "kafka_index"]
 
 
-def raw_schema(*, addresses: bool) -> pa.Schema:
+def raw_schema(*, addresses: bool = False, fields: Sequence[str] = ()) -> pa.Schema:
     """The columns of an answer of raw readings."""
-    names = ["asset_id", "sensor_name", *_PLAIN, *(_ADDRESS if addresses else [])]
-    return pa.schema([STORED.field(name) for name in names])
+    columns = chosen([*_PLAIN, *(_ADDRESS if addresses else [])], fields, ["timestamp"])
+    return pa.schema([STORED.field(name) for name in ["asset_id", "sensor_name", *columns]])
 
 
 class RawReader:
     """Reads what the sources have; looks at the watch between two blocks."""
 
-    def __init__(self, sources: Sources, watch: Watch, *, addresses: bool = False) -> None:
+    def __init__(self, sources: Sources, watch: Watch, schema: pa.Schema | None = None) -> None:
         self._sources = sources
         self._watch = watch
-        self._schema = raw_schema(addresses=addresses)
+        self._schema = schema or raw_schema()
         self._columns = self._schema.names[2:]
 
     def tables(self, series: Series, interval: Interval) -> Iterator[pa.Table]:

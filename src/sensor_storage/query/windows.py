@@ -7,9 +7,11 @@ the level below it.
 """
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import groupby
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -17,14 +19,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sensor_storage.aggregation.carry import Carry, carry_out, time_weighted
-from sensor_storage.aggregation.files import SCHEMA, Parameters, read_aggregate, to_table
+from sensor_storage.aggregation.files import SCHEMA, Parameters, read_aggregate, read_columns, to_table
 from sensor_storage.aggregation.join import join, mixed
+from sensor_storage.aggregation.plan import reached_hours
 from sensor_storage.aggregation.raw_hours import (
     BLOCK_ROWS,
     HourFileSamples,
     RawHour,
     hour_in_unit,
     minutes_and_hour,
+    minutes_in_unit,
     newest_unit,
 )
 from sensor_storage.aggregation.samples import Judge, Samples, judge_by
@@ -32,7 +36,7 @@ from sensor_storage.aggregation.statistics import Statistics, blank
 from sensor_storage.aggregation.windows import HOURS_PER_DAY, WIDTH, Level, period_of, period_start
 from sensor_storage.errors import Damaged
 from sensor_storage.model import MICROSECONDS_PER_HOUR, SensorHour, Series
-from sensor_storage.query.question import Interval
+from sensor_storage.query.question import Interval, chosen
 from sensor_storage.query.raw import RawReader
 from sensor_storage.query.sources import Sources
 from sensor_storage.query.watch import Watch
@@ -41,14 +45,16 @@ from sensor_storage.storage.readings import Readings
 
 _INNER: Final = {"sum_low", "inner_integral", "inner_covered_us"}
 _COLUMNS: Final = [name for name in SCHEMA.names if name not in _INNER]
+_HOURS_AT_ONCE: Final = 168
 _DAYS_AT_ONCE: Final[dict[Level, int]] = {"minute": 7, "hour": 366, "day": 36_600}
 """So many days' windows are held at once of one sensor."""
 
 
-def window_schema() -> pa.Schema:
+def window_schema(fields: Sequence[str] = ()) -> pa.Schema:
     """The columns of an answer of windows."""
     names: list[Any] = [pa.field("asset_id", pa.string()), pa.field("sensor_name", pa.string())]
-    return pa.schema([*names, *(SCHEMA.field(name) for name in _COLUMNS)])
+    columns = chosen(_COLUMNS, fields, ["window_start"])
+    return pa.schema([*names, *(SCHEMA.field(name) for name in columns)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +104,17 @@ class WindowReader:
     """Reads windows; looks at the watch between two files."""
 
     def __init__(
-        self, layout: Layout, sources: Sources, raw: RawReader, watch: Watch, parameters: Parameters
+        self,
+        layout: Layout,
+        sources: Sources,
+        raw: RawReader,
+        watch: Watch,
+        *,
+        parameters: Parameters,
+        schema: pa.Schema | None = None,
     ) -> None:
+        self._schema = schema or window_schema()
+        self._columns = self._schema.names[2:]
         self._layout = layout
         self._sources = sources
         self._raw = raw
@@ -113,13 +128,65 @@ class WindowReader:
         """The windows that touch the interval and have readings, in order."""
         whole, edges, carry = asked.whole, asked.edges, not_made.carry_in
         one = _OneSensor(self, series, not_made)
+        if asked.level == "minute":
+            yield from self._minutes(one, whole)
+            return
         for part in _parts(whole, asked.level, edges):
             self._watch.look()
             found = one.windows(asked.level, part, edges)
             held = time_weighted(found, asked.level, [carry], limit=self._limit, edges=edges)
             carry = carry_out(found) or carry
             if len(found):
-                yield _named(series, to_table(found, held))
+                yield self._named(series, to_table(found, held))
+
+    def _minutes(self, one: "_OneSensor", whole: Interval) -> Iterator[pa.Table]:
+        """Minutes as their files have them, and made of readings where an hour, or one before it, is open."""
+        reach = reached_hours(self._limit)
+        for as_filed, hours in plan_runs(whole.hours, one.not_made.hours, reach):
+            if as_filed:
+                tables = [table for hour in hours if (table := self._filed(one, hour))]
+            else:
+                found = one.minutes(hours, whole)
+                carry = self._carry_of_files(one.series, hours.start, reach)
+                held = time_weighted(found, "minute", [carry], limit=self._limit)
+                tables = [to_table(found, held).select(self._columns)]
+            table = _within(pa.concat_tables(tables), whole) if tables else None
+            if table:
+                yield self._named(one.series, table)
+
+    def _filed(self, one: "_OneSensor", hour: int) -> pa.Table | None:
+        """The minutes of an hour that is not open; from its readings if its file can't be read."""
+        self._watch.look()
+        try:
+            return read_columns(self._path(one.series, "minute", hour), self._columns)
+        except FileNotFoundError:
+            if not self._sources.has_file(one.series, hour):
+                return None
+        except Damaged:
+            pass
+        found = one.minutes(range(hour, hour + 1), _hour(SensorHour(one.series, hour)))
+        carry = self._carry_of_files(one.series, hour, reached_hours(self._limit))
+        return to_table(found, time_weighted(found, "minute", [carry], limit=self._limit)).select(
+            self._columns
+        )
+
+    def _carry_of_files(self, series: Series, hour: int, reach: int) -> Carry | None:
+        """The last good number before an hour, by the minutes of the hours before."""
+        for before in range(hour - 1, hour - reach - 1, -1):
+            found = self.file(series, "minute", before)
+            carry = carry_out(found) if found is not None else None
+            if carry:
+                return carry
+        return None
+
+    def _path(self, series: Series, level: Level, period: int) -> Path:
+        return self._layout.aggregate_file(series, level, period_start(level, period))
+
+    def _named(self, series: Series, table: pa.Table) -> pa.Table:
+        rows = table.num_rows
+        names: list[Any] = [pa.repeat(pa.scalar(name, pa.string()), rows) for name in series]
+        columns: list[Any] = [table[name] for name in self._columns]
+        return pa.Table.from_arrays([*names, *columns], schema=self._schema)
 
     def carry_before(
         self, series: Series, hour: int, known: Carry | None, staged: Sequence[int]
@@ -148,17 +215,16 @@ class WindowReader:
     def file(self, series: Series, level: Level, period: int) -> Statistics | None:
         """The rows of an aggregate file; None unless it can be read."""
         self._watch.look()
-        path = self._layout.aggregate_file(series, level, period_start(level, period))
         try:
-            return read_aggregate(path).statistics
+            return read_aggregate(self._path(series, level, period)).statistics
         except (FileNotFoundError, Damaged):
             return None
 
-    def filed_hours(self, series: Series, hours: range) -> list[int]:
-        """Which of these hours have an hour file of the sensor."""
-        return [
-            hour for hour in self._sources.hours(series.asset, hours) if self._sources.has_file(series, hour)
-        ]
+    def filed_hours(self, series: Series, hours: range, also: frozenset[int] = frozenset()) -> list[int]:
+        """Which of these hours have an hour file of the sensor, or are among the others."""
+        there = self._sources.hours(series.asset, hours)
+        filed = {hour for hour in there if self._sources.has_file(series, hour)}
+        return sorted(filed | {hour for hour in also if hour in hours})
 
     @property
     def limit(self) -> int:
@@ -257,9 +323,24 @@ class _OneSensor:
         if not (edges % WIDTH["hour"]).any():
             return self._joined(self.hours(part.hours), edges)
         minutes = self.minutes(part.hours, part)
-        if mixed(minutes, "day", edges).any():
-            return self._joined(self.hours(part.hours), edges)
-        return join(minutes, "day", limit=self.reader.limit, edges=edges, below="minute")
+        starts = np.searchsorted(edges, minutes.start, "right")
+        blocks = []
+        for day in np.unique(starts).tolist():
+            mine = minutes.take(np.flatnonzero(starts == day))
+            if mixed(mine, "day", edges).any():
+                mine = self._in_unit(Interval(int(edges[day - 1]), int(edges[day])), newest_unit(mine))
+            blocks.append(join(mine, "day", limit=self.reader.limit, edges=edges, below="minute"))
+        return _concat(blocks)
+
+    def _in_unit(self, day: Interval, unit: str | None) -> Statistics:
+        """The minutes of a day of one unit's readings."""
+        blocks = []
+        for hour in self.reader.filed_hours(self.series, day.hours, also=self.not_made.hours):
+            raw = self.reader.readings_of(SensorHour(self.series, hour))
+            blocks.append(minutes_in_unit(raw, unit, limit=self.reader.limit))
+        whole = _concat(blocks)
+        start, stop = np.searchsorted(whole.start, [day.start, day.end]).tolist()
+        return whole.slice(start, stop)
 
     def _joined(self, hours: Statistics, edges: NDArray[np.int64] | None) -> Statistics:
         """Days from hours. In a day of several units only the newest one's readings count."""
@@ -311,6 +392,24 @@ def _hour(key: SensorHour) -> Interval:
     return Interval(key.hour * MICROSECONDS_PER_HOUR, (key.hour + 1) * MICROSECONDS_PER_HOUR)
 
 
+def plan_runs(hours: range, not_made: AbstractSet[int], reach: int) -> Iterator[tuple[bool, range]]:
+    """The hours in runs of at most a week: are their files good, or is one of them open or held into from one?"""
+    touched = {hour + later for hour in not_made for later in range(reach + 1)}
+    start = hours.start
+    while start < hours.stop:
+        state, stop = start not in touched, start + 1
+        while stop < hours.stop and stop - start < _HOURS_AT_ONCE and (stop not in touched) is state:
+            stop += 1
+        yield state, range(start, stop)
+        start = stop
+
+
+def _within(table: pa.Table, whole: Interval) -> pa.Table:
+    starts: Any = table["window_start"].cast(pa.int64())
+    first, stop = np.searchsorted(starts.to_numpy(), [whole.start, whole.end]).tolist()
+    return table.slice(first, stop - first)
+
+
 def _parts(whole: Interval, level: Level, edges: NDArray[np.int64] | None) -> Iterator[Interval]:
     """The interval in parts of whole windows, so that no more than one part's windows are held."""
     if edges is not None or whole.end <= whole.start:
@@ -322,13 +421,6 @@ def _parts(whole: Interval, level: Level, edges: NDArray[np.int64] | None) -> It
         end = min(whole.end, (start // step + 1) * step)
         yield Interval(start, end)
         start = end
-
-
-def _named(series: Series, table: pa.Table) -> pa.Table:
-    rows = table.num_rows
-    names: list[Any] = [pa.repeat(pa.scalar(name, pa.string()), rows) for name in series]
-    columns: list[Any] = [table[name] for name in _COLUMNS]
-    return pa.Table.from_arrays([*names, *columns], schema=window_schema())
 
 
 def _concat(blocks: Sequence[Statistics]) -> Statistics:
