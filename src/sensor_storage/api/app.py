@@ -6,7 +6,7 @@ from starlette_compress import CompressMiddleware, add_compress_type
 
 from sensor_storage import __version__
 from sensor_storage.aggregation.files import Parameters
-from sensor_storage.api import docs, errors, health, metrics, query, sensors, storage
+from sensor_storage.api import docs, errors, health, metrics, prometheus, query, sensors, storage
 from sensor_storage.api.access import ChangesAllowed
 from sensor_storage.api.snapshot import Meter
 from sensor_storage.clock import Clock
@@ -60,6 +60,7 @@ def create_app(
     queries = Queries(layout, clock, parameters=parameters)
     app.include_router(query.routes(queries))
     app.include_router(sensors.routes(queries))
+    app.include_router(prometheus.routes(queries))
     app.include_router(docs.routes())
     for media in MEDIA_TYPES.values():
         add_compress_type(media.split(";")[0])

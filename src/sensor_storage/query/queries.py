@@ -105,9 +105,10 @@ class Queries:
         self.parameters = parameters or Parameters()
         self.staged = StagedView(layout)
 
-    def answer(self, question: Question, watch: Watch | None = None) -> Answer:
+    def answer(self, question: Question, watch: Watch | None = None, limits: Limits | None = None) -> Answer:
         """The answer, begun. NothingStored for names nobody knows, TooMuch for more rows than may be."""
-        watch = watch or Watch(self.clock, self.limits.deadline_seconds)
+        limits = limits or self.limits
+        watch = watch or Watch(self.clock, limits.deadline_seconds)
         held = self.staged.hold()
         sources = Sources(self.layout, held)
         with CatalogView.of(self.layout) as catalog:
@@ -115,7 +116,7 @@ class Queries:
             if not series:
                 raise nothing_stored(question)
             known = [self._known(one, question.interval, catalog, sources, watch) for one in series]
-            found = plan(question, known, max_rows=self.limits.max_rows)
+            found = plan(question, known, max_rows=limits.max_rows)
             warnings = damage(self.layout, held.damaged)
             if not catalog.known and ALL in {*question.assets, *question.sensors}:
                 warnings += uncatalogued(self.layout)
