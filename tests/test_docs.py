@@ -31,6 +31,7 @@ from support.trees import NOW, compactor, stage
 from support.trees import readings_of as some_readings
 
 ROOT = Path(__file__).parents[1]
+PROMETHEUS = "/prometheus/api/v1/"
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 DOCUMENTS = [README, ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
@@ -82,10 +83,15 @@ def test_metrics_and_tests_exist(document: Path) -> None:
 
 
 def test_the_readme_lists_the_addresses_there_are(tmp_path: Path) -> None:
-    there = create_app(Layout(tmp_path / "raw"), ManualClock()).openapi()["paths"].keys()
+    paths = create_app(Layout(tmp_path / "raw"), ManualClock()).openapi()["paths"].keys()
+    there = {path for path in paths if not path.startswith(PROMETHEUS)}
     section = README.read_text().split("## HTTP")[1].split("\n## ")[0]
     listed = set(re.findall(r"`(/[a-z/{}]*)`", section))
     assert listed - {"/docs"} == there
+    assert f"`{PROMETHEUS}…`" in section
+    told = (ROOT / "docs" / "queries.md").read_text().split(f"`{PROMETHEUS}`")[1]
+    for path in paths - there:
+        assert f"`{path.removeprefix(PROMETHEUS).replace('{name}', 'NAME')}`" in told
 
 
 # ── the readme and the decisions ──

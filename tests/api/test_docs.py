@@ -3,6 +3,15 @@ import re
 from support.sending import Send
 
 PROMISED = {
+    *(
+        (f"/prometheus/api/v1/{name}", method)
+        for name in ("query", "query_range", "labels", "series")
+        for method in ("get", "post")
+    ),
+    *(
+        (f"/prometheus/api/v1/{name}", "get")
+        for name in ("label/{name}/values", "metadata", "status/buildinfo")
+    ),
     ("/health", "get"),
     ("/health/live", "get"),
     ("/health/ready", "get"),

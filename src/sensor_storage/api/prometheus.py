@@ -65,8 +65,11 @@ def routes(queries: Queries) -> APIRouter:
     """The routes over one data directory."""
     router = APIRouter(prefix="/prometheus/api/v1", tags=["Prometheus"])
     for path, methods, make in _ROUTES:
-        name = f"prometheus_{path.strip('/').split('/')[-1]}"
-        router.add_api_route(path, _endpoint(queries, make), methods=methods, operation_id=name, name=name)
+        for method in methods:
+            name = f"prometheus_{path.strip('/').split('/')[-1]}_{method.lower()}"
+            router.add_api_route(
+                path, _endpoint(queries, make), methods=[method], operation_id=name, name=name
+            )
     router.add_api_route(
         "/label/{name}/values",
         _label_values(queries),
