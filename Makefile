@@ -16,7 +16,23 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 p
 # Downloads for the embedded broker stay inside the checkout.
 export SENSOR_STORAGE_CACHE := $(CURDIR)/.cache
 
-.PHONY: help install run demo test test-kafka check format bench proof fuzz lock env-example clean
+# What images are called: sensor-storage:0.1.0, or with REGISTRY=… in front.
+VERSION  := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+REGISTRY ?=
+DOCKER   ?= docker
+KUBECTL  ?= $(shell command -v kubectl || echo $(BIN)/kubectl)
+OVERLAY  ?= production
+NAMESPACE ?= sensor-storage
+DATA     ?= $(CURDIR)/data
+# The host's network, so that localhost:9092 of .env is the host's Kafka, and nothing is opened to others.
+DOCKER_RUN_FLAGS ?= --network host -e SERVICE_HOST=127.0.0.1
+IMAGE     = $(if $(REGISTRY),$(REGISTRY)/)sensor-storage:$(VERSION)
+NEED_DOCKER  = scripts/need.sh docker $(DOCKER)
+NEED_COMPOSE = scripts/need.sh compose $(DOCKER)
+NEED_CLUSTER = scripts/need.sh cluster $(KUBECTL)
+
+.PHONY: help install run demo test test-kafka check format bench proof fuzz lock dist env-example clean \
+	docker-build docker-run docker-push compose-dev compose-up compose-down k8s-deploy k8s-logs k8s-delete
 
 help:  ## Print these lines
 	@awk 'BEGIN { FS = ":.*## "; print "Usage: make VERB\n" } /^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +66,54 @@ demo: install  ## Show everything on this machine alone: broker, plant, service,
 test-kafka: $(STAMP)  ## Publish simulated readings to KAFKA_BOOTSTRAP_SERVERS for ten seconds
 	$(BIN)/sensor-storage simulate --duration 10
 
+##---- run it in containers ---------------------------------------------------------------------------------
+
+docker-build:  ## Build the image
+	@$(NEED_DOCKER)
+	$(DOCKER) build --tag $(IMAGE) .
+
+docker-run:  ## Run the image with the settings of .env and its data in DATA (./data)
+	@$(NEED_DOCKER)
+	@test -f .env || { echo "There is no .env yet: cp .env.example .env" >&2; exit 2; }
+	mkdir -p $(DATA)
+	$(DOCKER) run --rm --init --name sensor-storage --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
+		--user "$$(id -u):$$(id -g)" --volume $(DATA):/data --volume $(CURDIR)/.env:/etc/sensor-storage/.env:ro \
+		--stop-timeout 35 $(DOCKER_RUN_FLAGS) $(IMAGE) run --env-file /etc/sensor-storage/.env
+
+docker-push:  ## Build the image and push it to REGISTRY
+	@test -n "$(REGISTRY)" || { echo "Name the registry: REGISTRY=your-registry make docker-push" >&2; exit 2; }
+	@$(NEED_DOCKER)
+	$(DOCKER) build --tag $(IMAGE) .
+	$(DOCKER) push $(IMAGE)
+
+compose-dev:  ## Run the service with a Kafka and an emulated blob storage
+	@$(NEED_COMPOSE)
+	$(DOCKER) compose --profile dev up --build --detach --wait
+
+compose-up:  ## Run all of it: also Prometheus (9090) and Grafana (3000)
+	@$(NEED_COMPOSE)
+	$(DOCKER) compose --profile dev --profile monitoring up --build --detach --wait
+
+compose-down:  ## End what compose-dev and compose-up have started; the data stays
+	@$(NEED_COMPOSE)
+	$(DOCKER) compose --profile dev --profile monitoring down
+
+##---- run it in Kubernetes ---------------------------------------------------------------------------------
+
+k8s-deploy:  ## Deploy OVERLAY (dev, production, full) to the cluster; REGISTRY says where the image is
+	@$(NEED_CLUSTER)
+	$(KUBECTL) create namespace $(NAMESPACE) --dry-run=client --output yaml | $(KUBECTL) apply --filename -
+	$(KUBECTL) kustomize deployment/overlays/$(OVERLAY) | sed 's|image: sensor-storage:|image: $(if $(REGISTRY),$(REGISTRY)/)sensor-storage:|' \
+		| $(KUBECTL) apply --namespace $(NAMESPACE) --filename -
+
+k8s-logs:  ## Follow the logs in the cluster
+	@$(NEED_CLUSTER)
+	$(KUBECTL) logs --namespace $(NAMESPACE) --selector app.kubernetes.io/name=sensor-storage --prefix --follow --tail 100
+
+k8s-delete:  ## Remove the deployment from the cluster; volumes and namespace, and so all readings, stay
+	@$(NEED_CLUSTER)
+	$(KUBECTL) delete --namespace $(NAMESPACE) --ignore-not-found --kustomize deployment/overlays/$(OVERLAY)
+
 ##---- work on it -----------------------------------------------------------------------------------------
 
 test: install  ## Run every test
@@ -82,6 +146,11 @@ fuzz: $(STAMP)  ## Decode a hundred thousand damaged messages among good ones
 lock: $(STAMP)  ## Resolve the dependencies again and pin them by digest
 	$(UV_COMPILE) pyproject.toml --output-file requirements.txt
 	$(UV_COMPILE) pyproject.toml --all-extras --constraints requirements.txt --output-file $(LOCKED)
+	echo hatchling | $(UV_COMPILE) - --constraints $(LOCKED) --output-file config/requirements-build.txt
+
+dist: $(STAMP)  ## Build wheel and source package into dist/
+	rm -rf dist
+	$(BIN)/hatchling build --directory dist
 
 env-example: $(STAMP)  ## Write .env.example from the settings in the code
 	$(BIN)/sensor-storage config docs --format env > .env.example

@@ -32,6 +32,7 @@ VERBS: Final = {
     ),
     "simulate": ("sensor_storage.verbs.simulate:command", "A plant that publishes readings to Kafka."),
     "broker": ("sensor_storage.verbs.broker:command", "The embedded Apache Kafka alone."),
+    "check": ("sensor_storage.verbs.check:command", "Can it work here? Each thing ✓ or ✗ with the fix."),
     "status": ("sensor_storage.verbs.status:command", "One screen: lag, staging, files, last errors."),
     "ls": ("sensor_storage.verbs.ls:command", "Assets and sensors with what is stored of them."),
     "latest": ("sensor_storage.verbs.latest:command", "Each sensor's newest reading, and its age."),

@@ -1,0 +1,42 @@
+"""The API's address: does a running service answer there, or can one listen."""
+
+import socket
+from collections.abc import Iterator
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
+
+from sensor_storage.checks.finding import Finding, bad, good
+
+_SECONDS = 5.0
+_EVERY = {"0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "::1"}  # noqa: S104 - read, not bound
+
+
+def check_answer(host: str, port: int) -> Iterator[Finding]:
+    """Does the service answer? For a container's health check: nothing but the API's process is asked."""
+    reached = _EVERY.get(host, host)
+    where = f"{reached}:{port}"
+    link = HTTPConnection(reached, port, timeout=_SECONDS)
+    try:
+        link.request("GET", "/health/live")
+        status = link.getresponse().status
+    except (OSError, HTTPException) as error:
+        yield bad("service", f"{where}: {error}", "start it: sensor-storage run; or see its log")
+        return
+    finally:
+        link.close()
+    if status == HTTPStatus.OK:
+        yield good("service", f"{where} answers")
+    else:
+        yield bad("service", f"{where} answers {status}", "is it another program? see SERVICE_PORT")
+
+
+def check_port(host: str, port: int) -> Iterator[Finding]:
+    """Can a service listen there?"""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        fix = "end what has the port, or set SERVICE_PORT or SERVICE_HOST"
+        yield bad("port", f"{host}:{port}: {error.strerror or error}", fix)
+    else:
+        yield good("port", f"{host}:{port} is free")

@@ -1,0 +1,137 @@
+"""What is applied to a cluster: valid by Kubernetes' own schemas, tight, and never a danger to readings."""
+
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+
+from sensor_storage import __version__
+from sensor_storage.config import load
+from sensor_storage.config.entries import entries
+from sensor_storage.supervisor import STOP_SECONDS
+from support.deployed import ROOT, only, rendered
+
+OVERLAYS = ["base", "overlays/dev", "overlays/production", "overlays/full"]
+NOT_KUBERNETES_OWN = {"ServiceMonitor", "PrometheusRule", "ScaledObject"}
+KUBERNETES = "1.32"
+
+every_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
+
+
+def pod(overlay: str) -> dict[str, Any]:
+    found: dict[str, Any] = only(rendered(overlay), "StatefulSet")["spec"]["template"]["spec"]
+    return found
+
+
+def container(overlay: str) -> dict[str, Any]:
+    (found,) = pod(overlay)["containers"]
+    assert isinstance(found, dict)
+    return found
+
+
+@every_overlay
+def test_every_object_is_valid_by_its_schema(overlay: str) -> None:
+    for one in rendered(overlay):
+        if one["kind"] not in NOT_KUBERNETES_OWN:
+            kubernetes_validate.validate(one, KUBERNETES, strict=True)
+
+
+def test_a_mistyped_field_would_be_found() -> None:
+    broken = {**only(rendered("base"), "StatefulSet"), "specc": {}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(broken, KUBERNETES, strict=True)
+
+
+@every_overlay
+def test_deleting_what_was_deployed_deletes_no_reading(overlay: str) -> None:
+    kinds = {one["kind"] for one in rendered(overlay)}
+    assert kinds.isdisjoint({"Namespace", "PersistentVolumeClaim", "PersistentVolume"})
+    spec = only(rendered(overlay), "StatefulSet")["spec"]
+    assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
+    (claim,) = spec["volumeClaimTemplates"]
+    assert claim["metadata"]["name"] in {one["name"] for one in container(overlay)["volumeMounts"]}
+
+
+@every_overlay
+def test_the_pod_has_no_right_it_does_not_need(overlay: str) -> None:
+    spec, only_one = pod(overlay), container(overlay)
+    assert spec["securityContext"]["runAsNonRoot"]
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert spec["automountServiceAccountToken"] is False
+    assert only_one["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    user = next(line for line in (ROOT / "Dockerfile").read_text().splitlines() if line.startswith("USER "))
+    assert user == f"USER {spec['securityContext']['runAsUser']}:{spec['securityContext']['runAsGroup']}"
+
+
+@every_overlay
+def test_the_pod_may_end_by_itself_before_it_is_killed(overlay: str) -> None:
+    assert pod(overlay)["terminationGracePeriodSeconds"] > STOP_SECONDS + 10
+
+
+@every_overlay
+def test_liveness_does_not_depend_on_kafka_and_readiness_does(overlay: str) -> None:
+    one = container(overlay)
+    assert one["livenessProbe"]["httpGet"]["path"] == one["startupProbe"]["httpGet"]["path"] == "/health/live"
+    assert one["readinessProbe"]["httpGet"]["path"] == "/health/ready"
+
+
+@every_overlay
+def test_the_settings_are_settings_and_good(
+    overlay: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = dict(only(rendered(overlay), "ConfigMap")["data"])
+    assert given.keys() - entries().keys() == set()
+    for name in ("API_KEYS_FILE", "TLS_CERT_FILE", "TLS_KEY_FILE"):
+        if name in given:
+            given[name] = str(ROOT / "LICENSE")
+    assert load(given).warnings == ()
+
+
+@every_overlay
+def test_the_memory_of_all_processes_fits_the_limit(overlay: str) -> None:
+    given = only(rendered(overlay), "ConfigMap")["data"]
+    settings = load({"MEMORY_LIMIT": given["MEMORY_LIMIT"]})
+    processes = settings.ingest.workers + 2
+    limit = load({"MEMORY_LIMIT": container(overlay)["resources"]["limits"]["memory"]}).service.memory_limit
+    assert processes * settings.service.memory_limit + 200_000_000 <= limit
+
+
+@every_overlay
+def test_services_policies_and_budgets_mean_the_pods_there_are(overlay: str) -> None:
+    labels = only(rendered(overlay), "StatefulSet")["spec"]["template"]["metadata"]["labels"]
+    for kind, path in (("Service", ()), ("PodDisruptionBudget", ("matchLabels",))):
+        selector = only(rendered(overlay), kind)["spec"]["selector"]
+        for key in path:
+            selector = selector[key]
+        assert selector.items() <= labels.items()
+    policy = only(rendered(overlay), "NetworkPolicy")["spec"]["podSelector"]["matchLabels"]
+    assert policy.items() <= labels.items()
+    assert policy
+
+
+def test_prometheus_sees_a_pod_that_is_not_ready() -> None:
+    objects = rendered("overlays/full")
+    wanted = only(objects, "ServiceMonitor")["spec"]["selector"]["matchLabels"]
+    services = [one for one in objects if one["kind"] == "Service"]
+    (seen,) = [one for one in services if wanted.items() <= one["metadata"]["labels"].items()]
+    assert seen["spec"]["publishNotReadyAddresses"]
+    assert seen["metadata"]["name"] == only(objects, "StatefulSet")["spec"]["serviceName"]
+
+
+def test_scaling_on_lag_never_takes_a_pod_away_from_its_volume() -> None:
+    scaled = only(rendered("overlays/full"), "ScaledObject")["spec"]
+    behavior = scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    assert behavior["scaleDown"] == {"selectPolicy": "Disabled"}
+    group = entries()["KAFKA_CONSUMER_GROUP"].info.default
+    assert scaled["triggers"][0]["metadata"]["consumerGroup"] == group
+
+
+@every_overlay
+def test_the_image_is_this_version(overlay: str) -> None:
+    assert container(overlay)["image"] == f"sensor-storage:{__version__}"
