@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ClusterMetadata
+from confluent_kafka.admin import AdminClient
 
 from sensor_storage.checks.finding import Finding, bad, good
 
@@ -34,15 +34,16 @@ def check_kafka(client: Mapping[str, str], pattern: re.Pattern[str]) -> Iterator
     if all(finding.state == "bad" for finding in reached):
         return
     errors: list[KafkaError] = []
-    admin = AdminClient({**client, "log_level": 0, "error_cb": errors.append})
+    config: dict[str, Any] = {**client, "log_level": 0, "error_cb": errors.append}
+    admin = AdminClient(config)
     try:
-        listed = admin.list_topics(timeout=_LISTING_SECONDS)
+        listed: Any = admin.list_topics(timeout=_LISTING_SECONDS)
     except KafkaException as error:
         admin.poll(0)
         yield judge_refusal([*(one.str() for one in errors), error.args[0].str()])
         return
     yield good("Kafka", f"cluster {listed.cluster_id} of {len(listed.brokers)} brokers answers")
-    yield from _brokers(listed, addresses)
+    yield from _brokers(listed.brokers, addresses)
     yield judge_topics([name for name, topic in listed.topics.items() if topic.error is None], pattern)
 
 
@@ -74,9 +75,8 @@ def check_address(name: str, host: str, port: int, connect: Connect = _connect) 
     return good(name, f"{where} answers")
 
 
-def _brokers(listed: ClusterMetadata, known: list[tuple[str, int]]) -> Iterator[Finding]:
+def _brokers(brokers: Mapping[int, Any], known: list[tuple[str, int]]) -> Iterator[Finding]:
     """A cluster sends its clients to the addresses it advertises; those it was not asked by are tried too."""
-    brokers: Mapping[int, Any] = listed.brokers
     for number, broker in sorted(brokers.items()):
         if (broker.host, broker.port) not in known:
             found = check_address(f"Kafka broker {number}", broker.host, broker.port)
