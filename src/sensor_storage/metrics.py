@@ -187,6 +187,12 @@ STATUS_AGE: Final = _gauge(
 STARTED: Final = _gauge(
     "sensor_storage_worker_start_time_seconds", "When the worker started, in seconds since 1970.", "worker"
 )
+RESIDENT: Final = _gauge(
+    "sensor_storage_process_resident_bytes", "Memory the worker's process holds.", "worker"
+)
+CPU_SECONDS: Final = _counter(
+    "sensor_storage_process_cpu_seconds_total", "Processor time the worker's process has used.", "worker"
+)
 BUILD: Final = _gauge("sensor_storage_build_info", "Always 1; the label says which version runs.", "version")
 
 DEFINITIONS: Final = tuple(item for item in list(globals().values()) if isinstance(item, Definition))

@@ -7,6 +7,8 @@ from functools import partial
 from threading import Event
 from typing import Any, Protocol
 
+import psutil
+
 from sensor_storage.aggregation.stage import AggregateReport, Aggregator
 from sensor_storage.clock import Clock
 from sensor_storage.control import Control
@@ -134,6 +136,7 @@ class IngestLoop:
                 paused=ingest.paused,
                 kafka_error=self._watch.error,
                 halted=halted,
+                **process_use(),
                 topics=len(self._watch.found or ()),
                 pattern=self._watch.pattern,
                 partitions=tuple(
@@ -274,9 +277,18 @@ class MaintainLoop:
                 aggregated_readings=self._aggregated.readings,
                 last_aggregate_seconds=self._aggregate_seconds,
                 halted=halted,
+                **process_use(),
                 **asdict(account),
             ),
         )
+
+
+def process_use() -> dict[str, Any]:
+    """What this process takes: the memory it holds, and the processor time since its start."""
+    process = psutil.Process()
+    with process.oneshot():
+        times = process.cpu_times()
+        return {"resident_bytes": process.memory_info().rss, "cpu_seconds": times.user + times.system}
 
 
 def _size(path: Any) -> int:  # noqa: ANN401 - a path that may vanish

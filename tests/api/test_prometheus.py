@@ -197,7 +197,7 @@ def test_the_coarsest_windows_no_step_cuts_are_read(start: int, step: int, width
 
 
 def test_every_query_of_the_dashboard_of_plant_data_is_answered(send: Send) -> None:
-    board = json.loads((ROOT / "deployment/grafana/dashboards/plant.json").read_text())
+    board = json.loads((ROOT / "monitoring/grafana/dashboards/plant.json").read_text())
     for variable in board["templating"]["list"]:
         selector, _, label = variable["definition"][len("label_values(") : -1].rpartition(", ")
         given = {"match[]": selector.replace("$asset", "press-1|press-2")} if selector else {}

@@ -19,6 +19,9 @@ def samples(snapshot: Snapshot, sizes: Sizes) -> Iterator[Sample]:
         yield metrics.STATUS_AGE.sample(age_seconds(status, snapshot.now), status.worker)
         yield metrics.STARTED.sample(status.started, status.worker)
         yield metrics.HALTED.sample(bool(status.halted), status.worker)
+        if status.resident_bytes:
+            yield metrics.RESIDENT.sample(status.resident_bytes, status.worker)
+            yield metrics.CPU_SECONDS.sample(status.cpu_seconds, status.worker)
     for ingest in snapshot.ingest:
         yield from _ingest(ingest, snapshot.now)
     if snapshot.ingest:

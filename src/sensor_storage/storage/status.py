@@ -49,6 +49,8 @@ class IngestStatus(msgspec.Struct, frozen=True, kw_only=True):
     paused: str = ""
     kafka_error: str = ""
     halted: str = ""
+    resident_bytes: int = 0
+    cpu_seconds: float = 0.0
     topics: int = 0
     pattern: str = ""
     partitions: tuple[PartitionStatus, ...] = ()
@@ -89,6 +91,8 @@ class MaintainStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_aggregate_seconds: float = 0.0
     blocked: dict[str, str] = {}
     halted: str = ""
+    resident_bytes: int = 0
+    cpu_seconds: float = 0.0
 
 
 Status = TypeVar("Status", IngestStatus, MaintainStatus)
