@@ -215,7 +215,7 @@ def _panels() -> list[tuple[str, str]]:
 def test_every_name_in_an_expression_exists_and_counters_are_rated(where: str, expression: str) -> None:
     named = set(NAMES.findall(expression))
     kinds = {definition.name: definition.kind for definition in DEFINITIONS}
-    assert named or expression.split("{")[0] in PROMETHEUS_OWN, where
+    assert named or expression.split("{", maxsplit=1)[0] in PROMETHEUS_OWN, where
     assert named - kinds.keys() - RECORDED.keys() == set()
     for name in named:
         if kinds.get(name) == "counter":

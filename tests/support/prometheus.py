@@ -19,7 +19,7 @@ from support.waiting import wait_until
 
 
 def programs() -> Path:
-    """The folder of `prometheus` and `promtool`; where there is neither they nor a way to fetch them, a skip says so."""
+    """The folder of `prometheus` and `promtool`; where they can't be had, a skip that says so."""
     found = subprocess.run(  # noqa: S603 - our own script
         [ROOT / "scripts" / "prometheus.sh"], capture_output=True, text=True, check=False
     )
