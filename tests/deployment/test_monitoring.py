@@ -3,7 +3,9 @@
 import json
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
@@ -35,7 +37,7 @@ class Fault(NamedTuple):
     good: Series
     after: str
     says: str
-    labels: Series = {}
+    labels: Mapping[str, str] = MappingProxyType({})
 
 
 INGEST = {"worker": "ingest-0"}
