@@ -121,6 +121,10 @@ STORED_READINGS: Final = _gauge(
 KEPT_DEAD_LETTERS: Final = _gauge(
     "sensor_storage_kept_dead_letters", "Dead letters kept in the data directory, by the ledger."
 )
+KEPT_GAPS: Final = _gauge(
+    "sensor_storage_recorded_gaps",
+    "Stretches of offsets that Kafka no longer had when they were due, by the ledger, over all time.",
+)
 STAGED_FILES: Final = _gauge("sensor_storage_staged_files", "Segments and runs in staging.")
 STAGED_BYTES: Final = _gauge("sensor_storage_staged_bytes", "Bytes of segments and runs in staging.")
 WAITING_READINGS: Final = _gauge(

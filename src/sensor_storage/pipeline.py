@@ -15,6 +15,7 @@ from sensor_storage.control import Control
 from sensor_storage.errors import DiskFull, Halt, Owned, Transient
 from sensor_storage.kafka.backpressure import Limits, pause_reason
 from sensor_storage.kafka.ingest import Ingest
+from sensor_storage.kafka.refusal import Reason
 from sensor_storage.kafka.topics import TopicWatch
 from sensor_storage.log import get
 from sensor_storage.storage.accounts import Accounts
@@ -126,7 +127,8 @@ class IngestLoop:
                 ready=self._watch.found is not None and not self._watch.error,
                 messages=counts.messages,
                 readings=counts.readings,
-                dead_letters=dict(counts.dead_letters_by_reason),
+                # Every reason from the start on: a counter that begins with its first burst hides it from rates.
+                dead_letters={reason: counts.dead_letters_by_reason.get(reason, 0) for reason in Reason},
                 empty=counts.empty,
                 skipped=counts.skipped,
                 gaps=counts.gaps,

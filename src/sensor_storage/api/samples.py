@@ -59,6 +59,7 @@ def _maintain(status: MaintainStatus) -> Iterator[Sample]:
     yield metrics.RECEIVED_READINGS.sample(status.received_readings)
     yield metrics.STORED_READINGS.sample(status.stored_readings)
     yield metrics.KEPT_DEAD_LETTERS.sample(status.dead_letters)
+    yield metrics.KEPT_GAPS.sample(status.gaps)
     yield metrics.WAITING_READINGS.sample(status.waiting_readings)
     yield metrics.ROUNDS.sample(status.rounds)
     yield metrics.HOUR_FILES_WRITTEN.sample(status.hour_files_written)
