@@ -85,6 +85,11 @@ ROWS: dict[str, list[Panel]] = {
     "Processes": [
         Panel("Memory", "bytes", {"sensor_storage_process_resident_bytes": "{{worker}}"}),
         Panel("Processor", "percentunit", {"rate(sensor_storage_process_cpu_seconds_total[1m])": "{{worker}}"}),
+        Panel("HTTP answers a second", "ops",
+              {"rate(sensor_storage_http_answers_total[1m])": "{{status}}"}),
+        Panel("HTTP mean time of an answer", "s",
+              {"rate(sensor_storage_http_seconds_total[1m])"
+               " / ignoring(status) sum(rate(sensor_storage_http_answers_total[1m]))": ""}),
         Panel("Seconds since the last report", "s", {"sensor_storage_status_age_seconds": "{{worker}}"}),
     ],
 }  # fmt: skip

@@ -9,6 +9,7 @@ give the same rows. A data directory may belong to a service that runs: whoever 
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ from sensor_storage.query.times import as_text, read_instant, read_zone
 from sensor_storage.storage.layout import Layout
 
 Names: TypeAlias = str | Sequence[str]
+
+KEY_VARIABLE: Final = "SENSOR_STORAGE_API_KEY"
+"""The environment's variable with the key for services that ask for one; SSL_CERT_FILE names an authority."""
 
 _TIMEOUT_SECONDS: Final = 120
 
@@ -225,7 +229,8 @@ class _Service(_Base):
     def _open(self, path: str, asked: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a response
         address = f"{self._address}{quote(path)}?{urlencode(asked, doseq=True)}"
         try:
-            return urlopen(Request(address), timeout=_TIMEOUT_SECONDS)  # noqa: S310 - http or https by `connect`
+            request = Request(address, headers=authorization())  # noqa: S310 - http or https by `connect`
+            return urlopen(request, timeout=_TIMEOUT_SECONDS)  # noqa: S310 - as above
         except HTTPError as error:
             with error:
                 raise _told(error.code, error.read()) from error
@@ -235,6 +240,12 @@ class _Service(_Base):
                 f"ask {self._address}: {why}",
                 hint="is the service running there? see SERVICE_HOST, SERVICE_PORT",
             ) from error
+
+
+def authorization() -> dict[str, str]:
+    """The header that shows the key in SENSOR_STORAGE_API_KEY, if there is one."""
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    return {"authorization": f"Bearer {key}"} if key else {}
 
 
 def _told(status: int, body: bytes) -> SensorStorageError:

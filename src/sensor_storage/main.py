@@ -12,7 +12,9 @@ from sensor_storage.aggregation.raw_hours import LocalHours
 from sensor_storage.aggregation.samples import judge_by
 from sensor_storage.aggregation.stage import AggregatePolicy, Aggregator
 from sensor_storage.aggregation.windows import LEVELS
+from sensor_storage.api.keys import KeyRing
 from sensor_storage.api.server import serve
+from sensor_storage.api.tls import Certificate
 from sensor_storage.clock import Clock, SystemClock
 from sensor_storage.config import Settings
 from sensor_storage.config.memory import plan_memory
@@ -178,7 +180,21 @@ class ApiLoop:
             port=service.port,
             stop=stop,
             parameters=aggregate_policy(self._settings).parameters,
+            keys=build_keys(self._settings, self._clock),
+            certificate=build_certificate(self._settings),
         )
+
+
+def build_keys(settings: Settings, clock: Clock) -> KeyRing:
+    """Who may ask. Usage when the keys are none."""
+    given = settings.service.api_keys
+    return KeyRing(clock, given.get_secret_value() if given else "", settings.service.api_keys_file)
+
+
+def build_certificate(settings: Settings) -> Certificate | None:
+    """What the API shows its callers, if it speaks TLS."""
+    chain, key = settings.service.tls_cert_file, settings.service.tls_key_file
+    return Certificate(chain, key) if chain and key else None
 
 
 def build_worker(settings: Settings, worker: str) -> Loop:

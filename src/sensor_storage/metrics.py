@@ -178,6 +178,15 @@ AGGREGATE_SECONDS: Final = _gauge(
 )
 AGGREGATE_FILES: Final = _gauge("sensor_storage_aggregate_files", "Aggregate files in the aggregated tree.")
 
+# ── HTTP, since the API's process started ──
+HTTP_ANSWERS: Final = _counter(
+    "sensor_storage_http_answers_total", "Requests answered, by class of status, since the start.", "status"
+)
+HTTP_SECONDS: Final = _counter(
+    "sensor_storage_http_seconds_total", "Time from requests to the ends of their answers, since the start."
+)
+HTTP_AT_ONCE: Final = _gauge("sensor_storage_http_requests", "Requests being answered, but for health and metrics.")
+
 # ── the service ──
 HEALTH: Final = _gauge(
     "sensor_storage_health", "1 for the state the service is in, 0 for the others.", "state"

@@ -41,7 +41,7 @@ def test_names_follow_prometheus_and_the_promised_ones_stay() -> None:
 
 
 def test_no_label_carries_an_asset_or_a_sensor(send: Send, layout: Layout) -> None:
-    allowed = {"worker", "reason", "topic", "partition", "part", "state", "version"}
+    allowed = {"worker", "reason", "topic", "partition", "part", "state", "status", "version"}
     assert {label for definition in DEFINITIONS for label in definition.labels} <= allowed
     tell_all_well(layout)
     stage_readings(layout, [Series("secret-asset", "secret-sensor")])

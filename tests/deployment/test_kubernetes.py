@@ -1,16 +1,18 @@
 """What is applied to a cluster: valid by Kubernetes' own schemas, tight, and never a danger to readings."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
+import yaml
 
 from sensor_storage import __version__
 from sensor_storage.config import load
 from sensor_storage.config.entries import entries
 from sensor_storage.supervisor import STOP_SECONDS
-from support.deployed import ROOT, only, rendered
+from support.deployed import ROOT, only, rendered, tool
 
 OVERLAYS = ["base", "overlays/dev", "overlays/production", "overlays/full"]
 NOT_KUBERNETES_OWN = {"ServiceMonitor", "PrometheusRule", "ScaledObject"}
@@ -135,3 +137,20 @@ def test_scaling_on_lag_never_takes_a_pod_away_from_its_volume() -> None:
 @every_overlay
 def test_the_image_is_this_version(overlay: str) -> None:
     assert container(overlay)["image"] == f"sensor-storage:{__version__}"
+
+
+def test_the_secure_component_asks_for_keys_over_tls_and_the_probes_know(tmp_path: Path) -> None:
+    folder = ROOT / "deployment"
+    resources = {"resources": [os.path.relpath(folder / "base", tmp_path)],
+                 "components": [os.path.relpath(folder / "components/secure", tmp_path)]}  # fmt: skip
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(resources))
+    done = tool("kubectl", "kustomize", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    objects = tuple(one for one in yaml.safe_load_all(done.stdout) if one)
+    (one,) = only(objects, "StatefulSet")["spec"]["template"]["spec"]["containers"]
+    assert {probe["httpGet"]["scheme"] for name, probe in one.items() if name.endswith("Probe")} == {"HTTPS"}
+    (keys,) = [mount["mountPath"] for mount in one["volumeMounts"] if mount["name"] == "keys"]
+    given = {item["name"]: item["value"] for item in one["env"]}
+    assert given.keys() == {"API_KEYS_FILE", "TLS_CERT_FILE", "TLS_KEY_FILE"}
+    assert given.keys() <= entries().keys()
+    assert all(value.startswith(f"{keys}/") for value in given.values())

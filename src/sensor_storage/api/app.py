@@ -1,13 +1,15 @@
 """The HTTP application over one data directory; it reads, and asks the maintain worker to do the rest."""
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from pydantic import BaseModel
 from starlette_compress import CompressMiddleware, add_compress_type
 
 from sensor_storage import __version__
 from sensor_storage.aggregation.files import Parameters
 from sensor_storage.api import docs, errors, health, metrics, prometheus, query, sensors, storage
-from sensor_storage.api.access import ChangesAllowed
+from sensor_storage.api.access import ChangesAllowed, ReadsAllowed
+from sensor_storage.api.gate import Gate, Traffic
+from sensor_storage.api.keys import KeyRing
 from sensor_storage.api.snapshot import Meter
 from sensor_storage.clock import Clock
 from sensor_storage.query.formats import MEDIA_TYPES
@@ -16,8 +18,9 @@ from sensor_storage.storage.layout import Layout
 
 _DESCRIPTION = """Keeps sensor readings from Kafka: every reading exactly once, in plain Parquet files.
 
-Every error is a problem detail (RFC 9457) with a hint. Without API keys, requests that change something are
-taken only from the machine itself."""
+Every error is a problem detail (RFC 9457) with a hint. With API keys set, reads need one and changes one of
+scope admin, sent as `Authorization: Bearer KEY`. Without keys, requests that change something are taken only
+from the machine itself."""
 
 
 class Index(BaseModel):
@@ -37,11 +40,17 @@ class Index(BaseModel):
 
 
 def create_app(
-    layout: Layout, clock: Clock, *, host: str = "127.0.0.1", parameters: Parameters | None = None
+    layout: Layout,
+    clock: Clock,
+    *,
+    host: str = "127.0.0.1",
+    parameters: Parameters | None = None,
+    keys: KeyRing | None = None,
 ) -> FastAPI:
     """The application. `host` is the address it will listen on, which decides who may change something.
 
-    `parameters` are those of the aggregates, which windows not made yet are made with.
+    `parameters` are those of the aggregates, which windows not made yet are made with. With `keys`
+    that guard, every route below `read` needs one; health, metrics and the documentation are open.
     """
     app = FastAPI(
         title="Sensor Data Storage Service",
@@ -53,18 +62,21 @@ def create_app(
         responses=errors.problem_responses(),
     )
     errors.install(app)
-    meter = Meter(layout, clock)
+    keys = keys or KeyRing(clock)
+    read = [Depends(ReadsAllowed(keys))]
+    meter, traffic = Meter(layout, clock), Traffic()
     app.include_router(health.routes(layout, clock))
-    app.include_router(metrics.routes(layout, clock, meter))
-    app.include_router(storage.routes(layout, clock, meter, ChangesAllowed(host)))
+    app.include_router(metrics.routes(layout, clock, meter, traffic))
+    app.include_router(storage.routes(layout, clock, meter, ChangesAllowed(host, keys)), dependencies=read)
     queries = Queries(layout, clock, parameters=parameters)
-    app.include_router(query.routes(queries))
-    app.include_router(sensors.routes(queries))
-    app.include_router(prometheus.routes(queries))
+    app.include_router(query.routes(queries), dependencies=read)
+    app.include_router(sensors.routes(queries), dependencies=read)
+    app.include_router(prometheus.routes(queries), dependencies=read)
     app.include_router(docs.routes())
     for media in MEDIA_TYPES.values():
         add_compress_type(media.split(";")[0])
     app.add_middleware(CompressMiddleware, brotli=False)
+    app.add_middleware(Gate, traffic=traffic, clock=clock)
 
     @app.get("/", tags=["index"])
     async def index() -> Index:

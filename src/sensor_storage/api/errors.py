@@ -38,10 +38,19 @@ class Problem(Exception):
     """An answer other than the one asked for."""
 
     def __init__(
-        self, status: int, kind: str, title: str, detail: str, *, hint: str = "", **more: object
+        self,
+        status: int,
+        kind: str,
+        title: str,
+        detail: str,
+        *,
+        hint: str = "",
+        headers: Mapping[str, str] | None = None,
+        **more: object,
     ) -> None:
         super().__init__(detail)
         self.status = status
+        self.headers = dict(headers or {})
         self.content: dict[str, object] = {
             "type": PROBLEM_TYPE + kind,
             "title": title,
@@ -71,9 +80,15 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_unexpected)
 
 
+def answer_of(problem: Problem) -> JSONResponse:
+    """The answer that tells it."""
+    return _answer(problem.content, problem.headers)
+
+
 async def _on_problem(_: Request, error: Exception) -> JSONResponse:
-    content = error.content if isinstance(error, Problem) else {}
-    return _answer(content, headers={})
+    if not isinstance(error, Problem):  # pragma: no cover - registered for nothing else
+        raise error
+    return answer_of(error)
 
 
 async def _on_http(request: Request, error: Exception) -> JSONResponse:

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from sensor_storage.api.gate import Traffic
 from sensor_storage.api.samples import samples
 from sensor_storage.api.snapshot import Meter, take_snapshot
 from sensor_storage.clock import Clock
@@ -10,10 +11,10 @@ from sensor_storage.metrics import MetricsPage
 from sensor_storage.storage.layout import Layout
 
 
-def routes(layout: Layout, clock: Clock, meter: Meter) -> APIRouter:
+def routes(layout: Layout, clock: Clock, meter: Meter, traffic: Traffic) -> APIRouter:
     """The route over one data directory."""
     router = APIRouter(tags=["metrics"])
-    page = MetricsPage(lambda: samples(take_snapshot(layout, clock.now()), meter.measure()))
+    page = MetricsPage(lambda: samples(take_snapshot(layout, clock.now()), meter.measure(), traffic))
 
     @router.get(
         "/metrics",

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 
 from sensor_storage import __version__, metrics
+from sensor_storage.api.gate import Traffic
 from sensor_storage.api.judgement import State, age_seconds, judge, state
 from sensor_storage.api.snapshot import Sizes, Snapshot
 from sensor_storage.metrics import Sample
 from sensor_storage.storage.status import IngestStatus, MaintainStatus
 
 
-def samples(snapshot: Snapshot, sizes: Sizes) -> Iterator[Sample]:
+def samples(snapshot: Snapshot, sizes: Sizes, traffic: Traffic) -> Iterator[Sample]:
     """Every value there is at the moment; what no worker has reported yet is left out, never a zero."""
     yield metrics.BUILD.sample(1, __version__)
     now_in = state(judge(snapshot))
@@ -29,6 +30,10 @@ def samples(snapshot: Snapshot, sizes: Sizes) -> Iterator[Sample]:
     if snapshot.maintain:
         yield from _maintain(snapshot.maintain)
     yield from _sizes(sizes, snapshot.now)
+    for kind, count in sorted(traffic.answers.items()):
+        yield metrics.HTTP_ANSWERS.sample(count, kind)
+    yield metrics.HTTP_SECONDS.sample(traffic.seconds)
+    yield metrics.HTTP_AT_ONCE.sample(traffic.at_once)
 
 
 def _ingest(status: IngestStatus, now: float) -> Iterator[Sample]:

@@ -10,6 +10,8 @@ import uvicorn
 
 from sensor_storage.aggregation.files import Parameters
 from sensor_storage.api.app import create_app
+from sensor_storage.api.keys import KeyRing
+from sensor_storage.api.tls import Certificate, keep_fresh
 from sensor_storage.clock import Clock
 from sensor_storage.errors import Usage
 from sensor_storage.log import get
@@ -30,26 +32,34 @@ def serve(
     stop: Event,
     listening: Callable[[int], None] = lambda _: None,
     parameters: Parameters | None = None,
+    keys: KeyRing | None = None,
+    certificate: Certificate | None = None,
 ) -> None:
     """Answer requests until `stop` is set, then finish those begun.
 
-    `listening` is told the port, which matters for port 0. Usage when the address can't be had.
+    `listening` is told the port, which matters for port 0. With a `certificate` it speaks TLS alone, and reads a
+    renewed one by itself. Usage when the address can't be had or the certificate is none.
     """
+    context = certificate.context() if certificate else None
     with _bound(host, port) as listener:
         taken = int(listener.getsockname()[1])
-        server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(layout, clock, host=host, parameters=parameters),
-                lifespan="off",
-                log_config=None,
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=_GRACE_SECONDS,
-            )
+        config = uvicorn.Config(
+            create_app(layout, clock, host=host, parameters=parameters, keys=keys),
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
         )
+        if certificate and context:
+            config.load()
+            config.ssl = context
+            watch = (certificate, context, stop)
+            Thread(target=keep_fresh, args=watch, name="api-certificate", daemon=True).start()
+        server = uvicorn.Server(config)
         Thread(target=_end, args=(server, stop), name="api-end", daemon=True).start()
-        _log.info("listening", host=host, port=taken)
+        _log.info("listening", host=host, port=taken, tls=certificate is not None)
         listening(taken)
         server.run(sockets=[listener])
 

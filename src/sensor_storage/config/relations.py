@@ -84,6 +84,16 @@ RELATIONS = (
             (settings.kafka.ssl_certificate_location is None) == (settings.kafka.ssl_key_location is None)
         ),
     ),
+    Relation(
+        ("TLS_CERT_FILE", "TLS_KEY_FILE"),
+        "TLS_CERT_FILE and TLS_KEY_FILE must be set together",
+        lambda settings: (settings.service.tls_cert_file is None) == (settings.service.tls_key_file is None),
+    ),
+    Relation(
+        ("API_KEYS", "API_KEYS_FILE"),
+        "API_KEYS and API_KEYS_FILE must not be set both",
+        lambda settings: settings.service.api_keys is None or settings.service.api_keys_file is None,
+    ),
 )
 
 

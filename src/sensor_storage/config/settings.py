@@ -244,6 +244,24 @@ class ServiceSettings(Branch):
         example="0.0.0.0",  # noqa: S104
     )
     port: kinds.Port = _setting("SERVICE_PORT", 8080, "Port to listen on.")
+    api_keys: kinds.Secret | None = _setting(
+        "API_KEYS", None, "Lines of API_KEYS_FILE, separated by semicolons; not set, none is needed."
+    )
+    api_keys_file: kinds.ReadableFile | None = _setting(
+        "API_KEYS_FILE",
+        None,
+        "Who may read and change: lines as `config key` makes them, read again when the file changes.",
+        example="/etc/sensor-storage/keys/api-keys",
+    )
+    tls_cert_file: kinds.ReadableFile | None = _setting(
+        "TLS_CERT_FILE",
+        None,
+        "The API's certificate with its chain; read again when it is renewed.",
+        example="/etc/sensor-storage/keys/tls.crt",
+    )
+    tls_key_file: kinds.ReadableFile | None = _setting(
+        "TLS_KEY_FILE", None, "The key of that certificate.", example="/etc/sensor-storage/keys/tls.key"
+    )
     memory_limit: kinds.Memory = _setting(
         "MEMORY_LIMIT",
         ByteSize(DEFAULT_LIMIT_BYTES),

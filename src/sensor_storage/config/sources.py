@@ -19,8 +19,6 @@ from sensor_storage.config.entries import entries, rooms
 CONFIG_FILE_VARIABLE = "SENSOR_STORAGE_CONFIG"
 LATER = frozenset(
     {
-        "API_KEYS",
-        "API_KEYS_FILE",
         "AZURE_ACCESS_TIER",
         "AZURE_CONTAINER_NAME",
         "AZURE_MAX_RETRIES",
@@ -38,14 +36,12 @@ LATER = frozenset(
         "COLD_STORE_URL",
         "SCHEMA_REGISTRY_URL",
         "SEAL_GRACE_SECONDS",
-        "TLS_CERT_FILE",
-        "TLS_KEY_FILE",
         "UPLOAD_INTERVAL_SECONDS",
     }
 )
 """Settings of the contract that nothing uses yet: naming one is a warning, not an error."""
 
-_NOT_OURS_TO_JUDGE = frozenset({CONFIG_FILE_VARIABLE, "SENSOR_STORAGE_CACHE"})
+_NOT_OURS_TO_JUDGE = frozenset({CONFIG_FILE_VARIABLE, "SENSOR_STORAGE_CACHE", "SENSOR_STORAGE_API_KEY"})
 _KUBERNETES = re.compile(r".+_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?)")
 _NEARLY = 0.88
 

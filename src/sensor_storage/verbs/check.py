@@ -4,12 +4,16 @@ from collections.abc import Callable, Iterator
 
 import click
 
+from sensor_storage.api.access import is_loopback
 from sensor_storage.checks.disk import check_disk
-from sensor_storage.checks.finding import Finding, bad, good
+from sensor_storage.checks.finding import Finding, bad, good, unknown
 from sensor_storage.checks.kafka import check_kafka
 from sensor_storage.checks.machine import check_machine
 from sensor_storage.checks.service import check_answer, check_port
+from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
+from sensor_storage.errors import Usage
+from sensor_storage.main import build_certificate, build_keys
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import is_owned
 from sensor_storage.verbs.options import Output, output_options, settings_options
@@ -59,6 +63,19 @@ def _show(output: Output, finding: Finding) -> None:
 
 def _settings(settings: Settings) -> Iterator[Finding]:
     yield good("settings", f"{len(settings.origins)} given, all good")
+    try:
+        build_keys(settings, SystemClock())
+        if certificate := build_certificate(settings):
+            certificate.context()
+    except Usage as error:
+        yield bad("keys and certificate", error.message, error.hint)
+    if not (
+        settings.service.api_keys or settings.service.api_keys_file or is_loopback(settings.service.host)
+    ):
+        fix = "set API_KEYS_FILE (sensor-storage config key makes a line), or SERVICE_HOST=127.0.0.1"
+        yield unknown(
+            "API", f"{settings.service.host} can be reached by others, and nobody needs a key to read", fix
+        )
     for warning in settings.warnings:
         yield bad("settings", warning, "sensor-storage config docs tells every setting")
 
@@ -78,15 +95,15 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
 
 
 def _service(settings: Settings) -> Iterator[Finding]:
-    yield from check_answer(settings.service.host, settings.service.port)
+    tls = settings.service.tls_cert_file is not None
+    yield from check_answer(settings.service.host, settings.service.port, tls=tls)
 
 
 def _service_or_port(settings: Settings) -> Iterator[Finding]:
     """A service that owns the directory is to answer; without one, its port is to be free."""
     layout = Layout(settings.storage.local_storage_path)
     running = layout.run.is_dir() and is_owned(layout)
-    look = check_answer if running else check_port
-    yield from look(settings.service.host, settings.service.port)
+    yield from _service(settings) if running else check_port(settings.service.host, settings.service.port)
 
 
 _PARTS: dict[str, Callable[[Settings], Iterator[Finding]]] = {

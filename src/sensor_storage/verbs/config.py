@@ -2,9 +2,11 @@
 
 import click
 
+from sensor_storage.api.keys import SCOPES, Scope, line_of, new_key, parse_keys
 from sensor_storage.config import Settings
 from sensor_storage.config.docs import env_example, markdown
 from sensor_storage.config.entries import entries
+from sensor_storage.errors import Usage
 from sensor_storage.verbs.options import Output, output_options, settings_options
 
 SHOW_EPILOG = """\b
@@ -17,6 +19,10 @@ Examples:
   sensor-storage config check --env-file production.env && echo good
 
 Exit codes: 0 the settings are good; 2 they are not, and every wrong one is named."""
+KEY_EPILOG = """\b
+Examples:
+  sensor-storage config key grafana
+  sensor-storage config key operator --scope admin --json | jq -r .line >> api-keys"""
 DOCS_EPILOG = """\b
 Examples:
   sensor-storage config docs | less
@@ -58,6 +64,22 @@ def check(output: Output, settings: Settings) -> None:
         {"good": True, "given": given, "settings": known, "warnings": list(settings.warnings)},
         f"The settings are good: {given} given, {known - given} at their default.",
     )
+
+
+@command.command("key", epilog=KEY_EPILOG)
+@click.argument("name")
+@click.option("--scope", type=click.Choice(SCOPES), default="read", show_default=True, help="What it may do.")
+@output_options
+def key(output: Output, name: str, scope: Scope) -> None:
+    """Make an API key for NAME: the key itself, and the line of API_KEYS_FILE that lets it in."""
+    made = new_key()
+    line = line_of(name, scope, made)
+    try:
+        parse_keys(line)
+    except ValueError:
+        raise Usage(f"{name!a} is no name for a key", hint="take letters, digits, dots, dashes") from None
+    output.summary({"key": made, "line": line}, f"key   {made}\nline  {line}")
+    output.note("The key is shown only now: give it to whoever asks, and the line to API_KEYS_FILE.")
 
 
 @command.command("docs", epilog=DOCS_EPILOG)

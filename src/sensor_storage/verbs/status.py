@@ -13,6 +13,7 @@ from rich.filesize import decimal
 from sensor_storage.api.health import Health, health_of
 from sensor_storage.api.snapshot import Meter, take_snapshot
 from sensor_storage.api.storage import Stats, Worker, stats_of
+from sensor_storage.client import authorization
 from sensor_storage.clock import Clock, SystemClock
 from sensor_storage.config import Settings
 from sensor_storage.errors import Transient, Usage
@@ -95,7 +96,7 @@ def _get(url: str, path: str, kind: type[_Answer]) -> _Answer:
     address = f"{url.rstrip('/')}/{path}"
     hint = "check that the service runs and that the address is its SERVICE_HOST and SERVICE_PORT"
     try:
-        request = Request(address, headers={"accept": "application/json"})  # noqa: S310 - http only, see _remote
+        request = Request(address, headers={"accept": "application/json", **authorization()})  # noqa: S310 - http only, see _remote
         with urlopen(request, timeout=_URL_SECONDS) as answer:  # noqa: S310 - as above
             return kind.model_validate_json(answer.read())
     except HTTPError as error:
