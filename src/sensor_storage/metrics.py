@@ -185,7 +185,9 @@ HTTP_ANSWERS: Final = _counter(
 HTTP_SECONDS: Final = _counter(
     "sensor_storage_http_seconds_total", "Time from requests to the ends of their answers, since the start."
 )
-HTTP_AT_ONCE: Final = _gauge("sensor_storage_http_requests", "Requests being answered, but for health and metrics.")
+HTTP_AT_ONCE: Final = _gauge(
+    "sensor_storage_http_requests", "Requests being answered, but for health and metrics."
+)
 
 # ── the service ──
 HEALTH: Final = _gauge(
