@@ -88,8 +88,8 @@ ROWS: dict[str, list[Panel]] = {
         Panel("HTTP answers a second", "ops",
               {"rate(sensor_storage_http_answers_total[1m])": "{{status}}"}),
         Panel("HTTP mean time of an answer", "s",
-              {"rate(sensor_storage_http_seconds_total[1m])"
-               " / ignoring(status) sum(rate(sensor_storage_http_answers_total[1m]))": ""}),
+              {"sum(rate(sensor_storage_http_seconds_total[1m]))"
+               " / sum(rate(sensor_storage_http_answers_total[1m]))": ""}),
         Panel("Seconds since the last report", "s", {"sensor_storage_status_age_seconds": "{{worker}}"}),
     ],
 }  # fmt: skip

@@ -79,12 +79,12 @@ FAULTS = {
     ),
     "SensorStorageLag": Fault(
         {
-            'sensor_storage_lag_seconds{worker="ingest-0"}': "301+60x60",
+            'sensor_storage_lag_seconds{worker="ingest-0"}': "301x60",
             'sensor_storage_lag_seconds{worker="ingest-1"}': "1x60",
         },
         {'sensor_storage_lag_seconds{worker="ingest-0"}': "301x5 1x60"},
         "12m",
-        "What is stored is 17m 1s behind Kafka.",
+        "What is stored is 5m 1s behind Kafka.",
     ),
     "SensorStorageNoTopics": Fault(
         {'sensor_storage_topics{worker="ingest-0"}': "0x60"},

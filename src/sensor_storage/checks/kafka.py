@@ -15,12 +15,21 @@ _LISTING_SECONDS = 15.0
 _DEFAULT_PORT = 9092
 _SHOWN = 3
 _ADDRESS = re.compile(r"(?:\w+://)?(?:\[(?P<six>[^]]+)\]|(?P<host>[^:]+))(?::(?P<port>\d+))?")
+_LOGIN = "check KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
+_PROTOCOL = (
+    "check KAFKA_SECURITY_PROTOCOL and the port: one that speaks TLS needs SSL or SASL_SSL, others do not"
+)
 _FIXES = (
-    ("authentication", "check KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"),
-    ("sasl", "check KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"),
-    ("certificate", "set KAFKA_SSL_CA_LOCATION to the authority that signed the broker's certificate"),
-    ("ssl", "check KAFKA_SECURITY_PROTOCOL and the port: one that speaks TLS needs SSL or SASL_SSL"),
-    ("disconnected", "check KAFKA_SECURITY_PROTOCOL: a port that speaks TLS closes plain connections"),
+    (
+        "certificate verify failed",
+        "set KAFKA_SSL_CA_LOCATION to the authority that signed the broker's certificate",
+    ),
+    ("certificate required", "set KAFKA_SSL_CERTIFICATE_LOCATION and KAFKA_SSL_KEY_LOCATION"),
+    ("authentication", _LOGIN),
+    ("sasl mechanism", _LOGIN),
+    ("handshake", _PROTOCOL),
+    ("disconnected", _PROTOCOL),
+    ("transport failure", _PROTOCOL),
 )
 
 Connect = Callable[[str, int], None]
