@@ -105,7 +105,7 @@ def test_the_service_stores_what_comes_that_way_and_ends_cleanly(
     with running(tmp_path / "data", servers, topic, **environment) as service:
         service.wait_for_messages(100)
         assert service.stop() == 0
-        # The client that removes a leaving member speaks no tokens: others then take over after the session timeout.
+        # Who removes a leaving member speaks no tokens: others then take over after the session timeout.
         assert ("leave_postponed" in service.log()) == ("OAUTHBEARER" in way)
     assert service.run("verify", "--full").returncode == 0
 
