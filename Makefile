@@ -148,9 +148,10 @@ lock: $(STAMP)  ## Resolve the dependencies again and pin them by digest
 	$(UV_COMPILE) pyproject.toml --all-extras --constraints requirements.txt --output-file $(LOCKED)
 	echo hatchling | $(UV_COMPILE) - --constraints $(LOCKED) --output-file config/requirements-build.txt
 
-dist: $(STAMP)  ## Build wheel and source package into dist/
+dist: $(STAMP)  ## Build wheel, source package and bill of materials into dist/
 	rm -rf dist
 	$(BIN)/hatchling build --directory dist
+	$(BIN)/python scripts/sbom.py dist/sbom.json
 
 env-example: $(STAMP)  ## Write .env.example from the settings in the code
 	$(BIN)/sensor-storage config docs --format env > .env.example
