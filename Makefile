@@ -135,6 +135,7 @@ bench: install  ## Measure the speed of each stage
 	$(BIN)/python benchmarks/steady.py
 	$(BIN)/python benchmarks/aggregate.py
 	$(BIN)/python benchmarks/query.py
+	$(BIN)/python benchmarks/beside.py
 	$(BIN)/python benchmarks/readiness.py
 
 proof: install  ## Run the long fault runs

@@ -1,7 +1,9 @@
 """The same rows from a directory and from the service, and errors that say what to do."""
 
+import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -28,8 +30,9 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     return layout
 
 
-@pytest.fixture(scope="module")
-def address(layout: Layout) -> Iterator[str]:
+@contextmanager
+def listening_at(layout: Layout) -> Iterator[str]:
+    """The address of a service over the directory."""
     stop, listening, ports = Event(), Event(), []
 
     def told(port: int) -> None:
@@ -45,6 +48,12 @@ def address(layout: Layout) -> Iterator[str]:
     yield f"http://127.0.0.1:{ports[0]}"
     stop.set()
     thread.join(30)
+
+
+@pytest.fixture(scope="module")
+def address(layout: Layout) -> Iterator[str]:
+    with listening_at(layout) as found:
+        yield found
 
 
 @pytest.fixture(params=["directory", "service"])
@@ -95,3 +104,21 @@ def test_nobody_there_says_what_to_look_at(tmp_path: Path) -> None:
     with pytest.raises(Transient, match=r"ask http://127\.0\.0\.1:1:") as caught:
         connect("http://127.0.0.1:1").assets()
     assert "SERVICE_PORT" in caught.value.hint
+
+
+def test_the_notebook_runs_from_top_to_bottom_on_a_directory_and_on_a_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = int(SystemClock().now()) * SECOND
+    layout = Layout(tmp_path / "raw")
+    arrive(layout, [Reading(now - second * SECOND, float(second)) for second in range(1, 1200)])
+    cells = json.loads((Path(__file__).parents[1] / "docs" / "python.ipynb").read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    with listening_at(layout) as address:
+        for place in (str(tmp_path), address):
+            monkeypatch.setenv("SENSOR_STORAGE_PLANT", place)
+            names: dict[str, Any] = {}
+            for cell in code:
+                exec(compile(cell, "python.ipynb", "exec"), names)  # noqa: S102 - the notebook of this checkout
+            assert names["count"] == 1199
+            assert names["frame"]["max"].max() == names["table"]["max"].max() == 1199.0
