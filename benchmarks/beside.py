@@ -1,7 +1,7 @@
 """Queries beside ingest: how soon a reading is in `/query`, and how long questions take, quiet and under load.
 
 `python benchmarks/beside.py --rate 120000`. One service with all its workers; a simulated plant of mixed messages,
-some bad, is published at the rate given, and every 50 ms a reading of its own, which is asked for until it is there:
+some bad, is published at the rate given, and every 50 ms a reading of its own, which is asked for till it is there:
 milliseconds from the broker's acknowledgement. `ingest_busy` is the ingest worker's share of a core.
 """
 
@@ -47,11 +47,13 @@ def main() -> int:
             with service(data, broker.bootstrap_servers, [], **settings) as watched:
                 servers = broker.bootstrap_servers
                 _simulate(servers, "max", "--messages", "400000").wait()
-                _wait_for(lambda: _ask("/latest", limit=1)["readings"] != [])
-                _measure("quiet", servers, Layout(data / "raw"), watched)
+                _probe(servers, "warm-up")  # the topic is found, and the backlog read
+                time.sleep(5)
+                question = _question()
+                _measure("quiet", servers, Layout(data / "raw"), watched, question)
                 load = _simulate(servers, str(chosen.rate), "--duration", str(chosen.seconds))
                 time.sleep(5)
-                _measure(f"{chosen.rate}/s", servers, Layout(data / "raw"), watched)
+                _measure(f"{chosen.rate}-a-second", servers, Layout(data / "raw"), watched, question)
                 load.terminate()
                 load.wait()
     return 0
@@ -62,14 +64,24 @@ def _simulate(servers: str, rate: str, *words: str) -> "subprocess.Popen[bytes]"
     return subprocess.Popen([*command, "--faults", *words], stdout=sys.stderr, stderr=subprocess.DEVNULL)
 
 
-def _measure(name: str, servers: str, layout: Layout, watched: Watched) -> None:
+def _question() -> dict[str, object]:
+    """One sensor over the hours till now, fixed, so that every measurement reads the same rows."""
+    sensor = _ask("/latest", limit=1)["readings"][0]
+    now = int(time.time())
+    return {
+        "asset": sensor["asset_id"],
+        "sensor": sensor["sensor_name"],
+        "start": now - 10_800,
+        "end": now,
+    }
+
+
+def _measure(name: str, servers: str, layout: Layout, watched: Watched, question: dict[str, object]) -> None:
     worker = psutil.Process(read_ingest(layout)[0].pid)
     began, before, cpu, all_cpu = time.monotonic(), _readings(layout), _cpu(worker), watched.look()
-    visible = _probe(servers)
-    sensor = _ask("/latest", limit=1)["readings"][0]
-    names = {"asset": sensor["asset_id"], "sensor": sensor["sensor_name"], "start": "-3h"}
-    minutes = [_timed(lambda: _ask("/query", **names, resolution="minute")) for _ in range(_ASKED)]
-    raw = [_timed(lambda: _ask("/query", **names, resolution="raw")) for _ in range(_ASKED)]
+    visible = _probe(servers, f"probe-{name}")
+    minutes = [_timed(lambda: _ask("/query", **question, resolution="minute")) for _ in range(_ASKED)]
+    raw = [_timed(lambda: _ask("/query", **question, resolution="raw")) for _ in range(_ASKED)]
     seconds = time.monotonic() - began
     figures = {
         "load": name,
@@ -83,7 +95,7 @@ def _measure(name: str, servers: str, layout: Layout, watched: Watched) -> None:
     print(json.dumps(figures), flush=True)
 
 
-def _probe(servers: str) -> list[float]:
+def _probe(servers: str, asset: str) -> list[float]:
     """Milliseconds from acknowledgement to visibility of each reading."""
     producer = Producer({"bootstrap.servers": servers, "linger.ms": 0})
     acknowledged: dict[int, float] = {}
@@ -93,7 +105,7 @@ def _probe(servers: str) -> list[float]:
         if sent < _PROBES and time.monotonic() >= due:
             number, due = sent, due + 0.05
             message = {
-                "asset_id": "probe",
+                "asset_id": asset,
                 "sensor_name": "number",
                 "value": number,
                 "timestamp": time.time(),
@@ -105,10 +117,11 @@ def _probe(servers: str) -> list[float]:
             )
             sent += 1
         producer.poll(0.005)
-        parameters = {"asset": "probe", "sensor": "number", "start": "-20s", "resolution": "raw"}
+        parameters = {"asset": asset, "sensor": "number", "start": "-20s", "resolution": "raw"}
         try:
             rows = _ask("/query", **parameters, fields="value")["rows"]
         except OSError:  # nothing of the probe is stored yet
+            time.sleep(0.01)
             continue
         now = time.monotonic()
         for row in rows:
@@ -141,18 +154,6 @@ def _cpu(process: psutil.Process) -> float:
 
 def _readings(layout: Layout) -> int:
     return sum(status.readings for status in read_ingest(layout))
-
-
-def _wait_for(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            if reached():
-                return
-        except OSError:
-            pass
-        time.sleep(0.1)
-    raise TimeoutError("the service has nothing to show")
 
 
 if __name__ == "__main__":

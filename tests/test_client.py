@@ -1,22 +1,19 @@
 """The same rows from a directory and from the service, and errors that say what to do."""
 
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
 
-from sensor_storage.api.server import serve
 from sensor_storage.client import Plant, connect
 from sensor_storage.clock import SystemClock
 from sensor_storage.errors import SensorStorageError, Transient, Usage
 from sensor_storage.query.times import as_text
 from sensor_storage.storage.layout import Layout
 from support.aggregates import DAY, SECOND, Reading, aggregate, arrive
+from support.listening import listening_at
 
 ROWS = [Reading(DAY + second * SECOND, float(second)) for second in range(0, 5000, 5)]
 SPAN: dict[str, Any] = {"start": as_text(DAY), "end": as_text(DAY + 86_400 * SECOND)}
@@ -28,26 +25,6 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     arrive(layout, ROWS)
     aggregate(layout)
     return layout
-
-
-@contextmanager
-def listening_at(layout: Layout) -> Iterator[str]:
-    """The address of a service over the directory."""
-    stop, listening, ports = Event(), Event(), []
-
-    def told(port: int) -> None:
-        ports.append(port)
-        listening.set()
-
-    def run() -> None:
-        serve(layout, SystemClock(), host="127.0.0.1", port=0, stop=stop, listening=told)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    assert listening.wait(30)
-    yield f"http://127.0.0.1:{ports[0]}"
-    stop.set()
-    thread.join(30)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """The Prometheus read API, by the calls Grafana makes (seen in its data source), and its arithmetic by hand."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from sensor_storage.model import Series
 from sensor_storage.query.steps import plan_level
 from sensor_storage.storage.layout import Layout
 from support.aggregates import DAY, SECOND, Reading, aggregate, arrive, readings_at
+from support.listening import listening_at
+from support.prometheus import programs
 from support.sending import Send
 from support.trees import stage
 
@@ -207,3 +210,28 @@ def test_every_query_of_the_dashboard_of_plant_data_is_answered(send: Send) -> N
     for expression in expressions:
         plain = expression.replace("$asset", "press-1|press-2").replace("$sensor", ".+")
         assert len(ranged(send, plain.replace("$__interval", "1m"), "60")) == 2
+
+
+def test_promtool_reads_it_as_it_reads_prometheus(app: FastAPI, layout: Layout) -> None:
+    del app
+    with listening_at(layout) as address:
+
+        def promtool(*words: str) -> str:
+            command = [str(programs() / "promtool"), "query", *words]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        server = f"{address}/prometheus"
+        expression = f"max_over_time({TEMPERATURE}[1h])"
+        at = f"--time={START + 3_600}"
+        assert promtool("instant", at, server, expression) == (
+            f'temperature{{asset_id="press-1", unit="°C"}} => 999 @[{START + 3_600}]\n'
+        )
+        span = (f"--start={START + 60}", f"--end={START + 180}")
+        ranged = promtool("range", *span, "--step=60s", server, f"count_over_time({TEMPERATURE}[1m])")
+        assert ranged.splitlines()[1:] == [f"60 @[{START + time}]" for time in (60, 120, 180)]
+        names = promtool("labels", *span, server, "asset_id")
+        assert names.split() == ["hall/1", "press-1", "press-2"]
+        chosen = promtool("series", *span, "--match=temperature", server)
+        assert 'asset_id="press-2"' in chosen
