@@ -137,6 +137,7 @@ bench: install  ## Measure the speed of each stage
 	$(BIN)/python benchmarks/query.py
 	$(BIN)/python benchmarks/beside.py
 	$(BIN)/python benchmarks/readiness.py
+	$(BIN)/python benchmarks/verify.py
 
 proof: install  ## Run the long fault runs
 	$(BIN)/python scripts/proof.py

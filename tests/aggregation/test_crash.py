@@ -4,15 +4,21 @@ import shutil
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from sensor_storage.aggregation.check import adopt, check_aggregates
+from sensor_storage.aggregation.again import SeenHours
+from sensor_storage.aggregation.check import AggregateLook, adopt, check_aggregates
+from sensor_storage.aggregation.files import encode_aggregate, read_aggregate
 from sensor_storage.aggregation.raw_hours import LocalHours
 from sensor_storage.aggregation.samples import judge_by
 from sensor_storage.aggregation.stage import AggregatePolicy
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.hour_files import describe
 from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.parquet import CheckedFile
+from sensor_storage.storage.tree_walk import hour_files
+from sensor_storage.storage.verify import verify
 from support.aggregates import (
     DAY,
     LATER,
@@ -116,9 +122,13 @@ def test_a_rebuilt_catalog_says_what_the_lost_one_said(tmp_path: Path) -> None:
 
 
 def _check(layout: Layout, *, full: bool = True) -> tuple[set[tuple[str, str]], int]:
+    """What a look finds and what is due; a full one finds the same alone and while the hour files are verified."""
     source = LocalHours(layout, judge_by("opc-ua", uncertain_is_good=True)) if full else None
     with closing(Catalog(layout, read_only=True)) as catalog:
         check = check_aggregates(layout, catalog.aggregates, AggregatePolicy(), full_with=source)
+        witness = AggregateLook(layout, catalog.aggregates, AggregatePolicy(), source)
+        verify(layout, full=full, mark=False, witness=witness)
+        assert witness.finish() == check
     return {(finding.kind, finding.where) for finding in check.findings}, check.due
 
 
@@ -159,3 +169,37 @@ def test_a_full_verification_makes_everything_again_and_sees_a_well_formed_lie(t
     assert quick == {("stale", name.rsplit("/", 1)[0] + "/01/temperature_hour.parquet")}
     full, _ = _check(layout)
     assert full == quick
+
+
+def test_a_file_of_minutes_is_told_from_what_the_readings_seen_make(tmp_path: Path) -> None:
+    layout = fresh(tmp_path / "data")
+    arrive(layout, ROWS)
+    aggregate(layout)
+    key = next(CheckedFile(path).footer().sensor_hour for path in hour_files(layout))
+    assert key is not None
+    file = CheckedFile(layout.hour_file(key))
+    path = layout.aggregate_file(key.series, "minute", key.start)
+    judge = judge_by("opc-ua", uncertain_is_good=True)
+
+    def told() -> str:
+        seen = SeenHours(layout, judge, AggregatePolicy().parameters.carry_limit_us)
+        seen.see(key, "content", file.readings())
+        seen.settle()
+        assert seen.find(key, "other content") is None
+        found = seen.find(key, "content")
+        assert found is not None
+        return found.minutes
+
+    sound = read_aggregate(path)
+    assert told() == sound.digest
+    for column in ("deviation", "changes", "last_timestamp"):
+        lying = read_aggregate(path).statistics.take(np.arange(len(sound.statistics)))
+        getattr(lying, column)[0] += 1
+        footer = sound.footer
+        data = encode_aggregate(
+            footer.series, "minute", lying, sound.held, parts=footer.parts, parameters=footer.parameters
+        )
+        good = path.read_bytes()
+        path.write_bytes(data)
+        assert told() == ""
+        path.write_bytes(good)

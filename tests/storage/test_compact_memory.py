@@ -12,7 +12,7 @@ from sensor_storage.model import MICROSECONDS_PER_HOUR, Series
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.readings import Readings
-from sensor_storage.storage.staged_merge import merged_blocks
+from sensor_storage.storage.staged_merge import StagedMerge
 from sensor_storage.storage.staging import Staging
 from support.trees import HOUR, NOW, readings_of, rows_of, stage
 
@@ -31,6 +31,20 @@ compactor = Compactor(layout, Disk(layout.root), Catalog(layout), WritePolicy(),
 compactor.run_once({NOW}, {NOW}, flush=sys.argv[2] == "hours")
 print(peak_bytes())
 """
+
+_LOOK = """
+import sys
+from pathlib import Path
+from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.verify import verify
+from support.memory import peak_bytes
+assert verify(Layout(Path(sys.argv[1])), full=True).clean
+print(peak_bytes())
+"""
+
+
+def _blocks(merge: StagedMerge, max_rows: int) -> list[Readings]:
+    return [merge.read(block) for block in merge.blocks(max_rows)]
 
 
 def _backlog(layout: Layout) -> None:
@@ -76,8 +90,8 @@ def test_blocks_hold_whole_sensor_hours_in_order_and_about_so_many_rows(
         )
     staging = Staging(layout)
     files = staging.refresh()
-    whole = list(merged_blocks(files, staging.keys, None, 10**9))
-    blocks = list(merged_blocks(files, staging.keys, None, max_rows))
+    whole = _blocks(StagedMerge(files, staging.keys), 10**9)
+    blocks = _blocks(StagedMerge(files, staging.keys), max_rows)
     assert rows_of(Readings.concat(blocks)) == rows_of(whole[0])
     keys = [key for block in blocks for key, _ in block.sensor_hours()]
     assert keys == sorted(set(keys))
@@ -86,7 +100,7 @@ def test_blocks_hold_whole_sensor_hours_in_order_and_about_so_many_rows(
     wanted = files[0].keys[::3]
     hours = {
         key
-        for block in merged_blocks(files, staging.keys, wanted, max_rows)
+        for block in _blocks(StagedMerge(files, staging.keys, wanted), max_rows)
         for key, _ in block.sensor_hours()
     }
     assert hours == {staging.keys.sensor_hour(key) for key in wanted.tolist()}
@@ -104,3 +118,20 @@ def test_rows_of_several_hours_wait_each_for_their_own_file(tmp_path: Path) -> N
         return_counts=True,
     )
     assert sorted(file.counts.tolist()) == sorted(counts.tolist())
+
+
+@pytest.mark.slow
+def test_a_20_khz_sensor_is_verified_in_bounded_memory(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "data" / "raw")
+    for number in range(40):
+        offsets = range(number * 100_000, number * 100_000 + 100_000)
+        rows = readings_of(offsets, series=[Series("press-1", "sound")], spread_seconds=0)
+        stage(layout, rows, number=number, start=offsets.start, stop=offsets.stop)
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", _LOOK, str(layout.raw)],
+        capture_output=True,
+        check=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+    )
+    assert int(done.stdout) < 400_000_000

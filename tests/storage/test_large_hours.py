@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sensor_storage.model import MICROSECONDS_PER_HOUR, SensorHour, Series
+from sensor_storage.storage import verify as verify_module
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.parquet import ROW_GROUP_ROWS, CheckedFile
 from sensor_storage.storage.readings import Readings, union
@@ -90,6 +91,26 @@ def test_runs_of_a_large_sensor_hour_are_merged_in_slices(tmp_path: Path) -> Non
     assert name.level == 1
     assert rows_of(CheckedFile(path).readings()) == rows_of(expected)
     assert verify(layout, full=True, mark=False).findings == []
+
+
+@pytest.mark.parametrize("late", [range(90, 120), range(30, 60)], ids=["new rows", "known rows"])
+def test_a_large_sensor_hour_half_staged_is_verified_in_slices(
+    tmp_path: Path, late: range, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(tmp_path / "raw")
+    monkeypatch.setattr(verify_module, "BLOCK_ROWS", 10)
+    known = _stage(layout, [0, 30, 60])
+    compactor(layout).run_once(NOW, NOW, flush=True)
+    rows = known.where(np.isin(known.offset, late)) if late.stop <= 90 else _shuffled(late, seed=5)
+    stage(layout, rows, number=9, start=late.start, stop=late.stop)
+    report = verify(layout, full=True, mark=False)
+    assert report.findings == []
+    assert sum(item.readings for item in report.partitions) == len(union([known, rows]))
+    path = layout.hour_file(LOUD_HOUR)
+    path.write_bytes(path.read_bytes()[:-7])
+    words = str(verify(layout, full=True, mark=False).findings)
+    assert "damaged" in words
+    assert "missing" in words
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

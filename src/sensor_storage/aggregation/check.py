@@ -1,24 +1,20 @@
 """Aggregates held against the readings: what `verify` says of them, and how the catalog is made again from them."""
 
-from collections.abc import Iterable, Iterator
+import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sensor_storage.aggregation.carry import time_weighted
-from sensor_storage.aggregation.files import encode_aggregate, read_aggregate
-from sensor_storage.aggregation.look import AssetFiles, Found, SeriesFiles, asset_files, assets, plan_stale
-from sensor_storage.aggregation.raw_hours import HourSource, day_of, minutes_and_hour
-from sensor_storage.aggregation.rows import Row, with_rows
+from sensor_storage.aggregation.again import AGAIN, Again, SeenHours
+from sensor_storage.aggregation.look import AssetFiles, Found, asset_files, asset_of, assets, plan_stale
+from sensor_storage.aggregation.raw_hours import LocalHours
 from sensor_storage.aggregation.stage import AggregatePolicy, parameters_text
 from sensor_storage.aggregation.windows import Level, period_start
-from sensor_storage.errors import Damaged
 from sensor_storage.model import SensorHour, Series
 from sensor_storage.storage.aggregate_catalog import AggregateCatalog, Spanned
 from sensor_storage.storage.findings import Finding
-from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.parquet import stored_digest
-
-_AGAIN = "run `sensor-storage rebuild aggregates`"
+from sensor_storage.storage.layout import Layout, encode_name
+from sensor_storage.storage.readings import Readings
 
 
 @dataclass(slots=True)
@@ -48,46 +44,75 @@ def check_aggregates(
     catalog: AggregateCatalog,
     policy: AggregatePolicy,
     *,
-    full_with: HourSource | None = None,
+    full_with: LocalHours | None = None,
 ) -> AggregateCheck:
-    """Look at every aggregate file; with a source of readings make each again and compare.
+    """Look at every aggregate file; with a source of readings make each again and compare."""
+    return AggregateLook(layout, catalog, policy, full_with).finish()
 
-    What seems wrong is looked at once more, for the service may run meanwhile.
+
+class AggregateLook:
+    """A look at every aggregate file; with a source of readings each is made again and compared.
+
+    Who reads all hour files anyway lets it `see` them asset by asset; what it has not seen it reads itself. What
+    seems wrong is looked at once more, for the service may run meanwhile.
     """
-    check = AggregateCheck()
-    looked = _AssetCheck(layout, catalog, policy, full_with)
-    for asset in assets(layout):
-        findings, due = looked.findings(asset)
-        if findings:
-            again = asset_files(layout, _paths(layout, asset))
-            findings, due = looked.findings(again)
-        check.files += sum(1 for _ in asset.sizes()) + len(asset.damaged) + len(asset.misplaced)
-        check.due += due
-        check.findings += findings
-    check.made_again = looked.made_again
-    return check
-
-
-class _AssetCheck:
-    """The checks of one asset after the other."""
 
     def __init__(
         self,
         layout: Layout,
         catalog: AggregateCatalog,
         policy: AggregatePolicy,
-        source: HourSource | None,
+        source: LocalHours | None = None,
     ) -> None:
-        self.made_again = 0
         self._layout = layout
         self._catalog = catalog
         self._policy = policy
         self._source = source
+        self._seen = SeenHours(layout, source.judge, policy.parameters.carry_limit_us) if source else None
+        self._check = AggregateCheck()
+        self._done: set[str] = set()
 
-    def findings(self, asset: AssetFiles) -> tuple[list[Finding], int]:
+    def see(self, key: SensorHour, content: str, readings: Readings) -> None:
+        """All readings of a sensor-hour's file, in canonical order, and the digest of their set."""
+        if self._seen and key.series.asset not in self._done:
+            self._seen.see(key, content, readings)
+
+    def asset_done(self, asset: str) -> None:
+        """The asset's hour files have been seen, most of them."""
+        if asset not in self._done:
+            self._done.add(asset)
+            known: dict[Path, Found] = {}
+            if self._seen:
+                self._seen.settle()
+                known = self._seen.files
+            self._look(asset_of(self._layout, asset, known))
+
+    def finish(self) -> AggregateCheck:
+        """Look at the assets that were not seen; the whole outcome."""
+        done = {encode_name(asset) for asset in self._done}
+        for asset in assets(self._layout, without=done):
+            self._look(asset)
+        return self._check
+
+    def _look(self, asset: AssetFiles) -> None:
+        try:
+            findings, due = self._findings(asset)
+            if self._seen:
+                self._seen.forget()
+            if findings:
+                findings, due = self._findings(asset_files(self._layout, _paths(self._layout, asset)))
+        except (
+            sqlite3.DatabaseError
+        ):  # a damaged catalog, which is told elsewhere, or one of an earlier version
+            return
+        self._check.files += sum(1 for _ in asset.sizes()) + len(asset.damaged) + len(asset.misplaced)
+        self._check.due += due
+        self._check.findings += findings
+
+    def _findings(self, asset: AssetFiles) -> tuple[list[Finding], int]:
         """What is wrong with the asset's aggregates, and how many windows are due."""
         where = self._layout.relative
-        findings = [Finding("damaged", where(path), why, _AGAIN) for path, why in asset.damaged.items()]
+        findings = [Finding("damaged", where(path), why, AGAIN) for path, why in asset.damaged.items()]
         findings += [
             Finding("misplaced", where(path), f"is the file of {where(place)}", "move it there")
             for path, place in asset.misplaced.items()
@@ -99,14 +124,14 @@ class _AssetCheck:
             due = _due(self._catalog, series, stale)
             waiting += len(due)
             findings += [
-                Finding("stale", _place(self._layout, key), why, _AGAIN)
+                Finding("stale", _place(self._layout, key), why, AGAIN)
                 for key, why in stale.items()
                 if key not in due
             ]
-            if self._source:
-                again = _Again(self._layout, self._source, self._policy, series)
-                findings += again.differences(files, {*stale, *due}, set(contents))
-                self.made_again += again.count
+            if self._source and self._seen:
+                again = Again(self._layout, self._source, self._policy, series, self._seen)
+                findings += again.differences(files, {*stale, *due}, contents)
+                self._check.made_again += again.count
         return findings, waiting
 
 
@@ -131,79 +156,3 @@ def _paths(layout: Layout, asset: AssetFiles) -> list[Path]:
         for item in asset.sizes()
     ]
     return [*there, *asset.damaged, *asset.misplaced]
-
-
-class _Again:
-    """Makes the aggregates of one sensor again, and compares digests."""
-
-    def __init__(self, layout: Layout, source: HourSource, policy: AggregatePolicy, series: Series) -> None:
-        self.count = 0
-        self._layout = layout
-        self._source = source
-        self._parameters = policy.parameters
-        self._limit = policy.parameters.carry_limit_us
-        self._series = series
-
-    def differences(self, files: SeriesFiles, skipped: set[Spanned], there: set[int]) -> Iterator[Finding]:
-        """Files that are not what their sources make; those with a row that is due are left out."""
-        for number, found in files.files["minute"].items():
-            if number in there and Spanned(self._series, "hour", number) not in skipped:
-                yield from self._compared("minute", number, found, self._minutes(number, found))
-        for day, found in files.files["hour"].items():
-            if not any(Spanned(self._series, "hour", part.number) in skipped for part in found.footer.parts):
-                yield from self._compared("hour", day, found, self._hours(found, there))
-        for month, found in files.files["day"].items():
-            if not any(Spanned(self._series, "day", part.number) in skipped for part in found.footer.parts):
-                yield from self._compared("day", month, found, self._days(found))
-
-    def _compared(self, level: Level, period: int, found: Found, digest: str | None) -> Iterator[Finding]:
-        if digest is None:
-            return
-        self.count += 1
-        if digest != found.digest:
-            path = self._layout.aggregate_file(self._series, level, period_start(level, period))
-            detail = "its sources make another file than this one"
-            yield Finding("changed", self._layout.relative(path), detail, _AGAIN)
-
-    def _minutes(self, number: int, found: Found) -> str | None:
-        try:
-            raw = self._source.open(SensorHour(self._series, number))
-        except (Damaged, FileNotFoundError):
-            return None  # told where the hour files are checked
-        minutes, _ = minutes_and_hour(raw, limit=self._limit)
-        (part,) = found.footer.parts
-        held = time_weighted(minutes, "minute", [part.carry_in], limit=self._limit)
-        data = encode_aggregate(
-            self._series, "minute", minutes, held, parts=[part], parameters=[self._parameters]
-        )
-        return stored_digest(data)
-
-    def _hours(self, found: Found, there: set[int]) -> str | None:
-        rows = {}
-        for part in found.footer.parts:
-            if part.number not in there:
-                return None
-            try:
-                raw = self._source.open(SensorHour(self._series, part.number))
-            except (Damaged, FileNotFoundError):
-                return None
-            rows[part.number] = Row(minutes_and_hour(raw, limit=self._limit)[1], part.digest, part.carry_in)
-        return self._joined("hour", rows)
-
-    def _days(self, found: Found) -> str | None:
-        rows = {}
-        for part in found.footer.parts:
-            path = self._layout.aggregate_file(self._series, "hour", period_start("hour", part.number))
-            try:
-                hours = read_aggregate(path)
-                day = day_of(hours, self._source, limit=self._limit)
-            except (Damaged, FileNotFoundError):
-                return None
-            rows[part.number] = Row(day, part.digest, part.carry_in)
-        return self._joined("day", rows)
-
-    def _joined(self, level: Level, rows: dict[int, Row]) -> str:
-        data = with_rows(
-            None, rows, series=self._series, level=level, limit=self._limit, parameters=self._parameters
-        )
-        return stored_digest(data)

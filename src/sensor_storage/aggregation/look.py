@@ -3,9 +3,8 @@
 The catalog is made again from this, and verification reads it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,9 +18,9 @@ from sensor_storage.aggregation.windows import HOURS_PER_DAY, LEVELS, Level, per
 from sensor_storage.errors import Damaged
 from sensor_storage.model import Series
 from sensor_storage.storage.aggregate_catalog import AggregateFile, AggregateRecord, Spanned
-from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.layout import Layout, encode_name
 from sensor_storage.storage.parquet import CheckedFile
-from sensor_storage.storage.tree_walk import aggregate_files
+from sensor_storage.storage.tree_walk import aggregate_files, aggregate_folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class AssetFiles:
     def add(self, layout: Layout, path: Path) -> None:
         """Read the footer of one more file."""
         try:
-            file = CheckedFile(path)
+            file = CheckedFile(path, coded=False)
             footer = footer_of(file)
         except FileNotFoundError:
             return
@@ -75,8 +74,12 @@ class AssetFiles:
         if place != path:
             self.misplaced[path] = place
             return
-        mine = self.series.setdefault(footer.series, SeriesFiles())
-        mine.files[footer.level][footer.period] = Found(footer, file.digest, file.size_bytes)
+        self.put(Found(footer, file.digest, file.size_bytes))
+
+    def put(self, found: Found) -> None:
+        """One more file, which is sound and in its place."""
+        mine = self.series.setdefault(found.footer.series, SeriesFiles())
+        mine.files[found.footer.level][found.footer.period] = found
 
     def sizes(self) -> Iterator[AggregateFile]:
         """Every file with its size."""
@@ -86,19 +89,28 @@ class AssetFiles:
                     yield AggregateFile(series, level, period, file.size_bytes)
 
 
-def assets(layout: Layout) -> Iterator[AssetFiles]:
-    """The aggregates of each asset, one asset at a time."""
-    for _, paths in groupby(
-        aggregate_files(layout), lambda path: path.relative_to(layout.aggregated).parts[0]
-    ):
-        yield asset_files(layout, paths)
+def assets(layout: Layout, *, without: Container[str] = ()) -> Iterator[AssetFiles]:
+    """The aggregates of each asset, one asset at a time, but for the folders named."""
+    for folder in aggregate_folders(layout):
+        if folder not in without:
+            yield asset_files(layout, aggregate_files(layout, folder))
 
 
-def asset_files(layout: Layout, paths: Iterable[Path]) -> AssetFiles:
+def asset_of(layout: Layout, asset: str, known: Mapping[Path, Found]) -> AssetFiles:
+    """The aggregates of one asset, of which some have been read already."""
+    return asset_files(layout, aggregate_files(layout, encode_name(asset)), known)
+
+
+def asset_files(
+    layout: Layout, paths: Iterable[Path], known: Mapping[Path, Found] | None = None
+) -> AssetFiles:
     """The aggregates that these files are."""
     found = AssetFiles()
     for path in paths:
-        found.add(layout, path)
+        if known and path in known:
+            found.put(known[path])
+        else:
+            found.add(layout, path)
     return found
 
 

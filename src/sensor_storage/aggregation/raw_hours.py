@@ -54,11 +54,11 @@ class LocalHours:
 
     def __init__(self, layout: Layout, judge: Judge) -> None:
         self._layout = layout
-        self._judge = judge
+        self.judge = judge
 
     def open(self, key: SensorHour) -> "HourFileSamples":
         """The sensor-hour's file."""
-        return HourFileSamples(self._layout.hour_file(key), key, self._judge)
+        return HourFileSamples(self._layout.hour_file(key), key, self.judge)
 
 
 class HourFileSamples:

@@ -16,6 +16,8 @@ from sensor_storage.storage.findings import Finding, FindingKind, addresses
 from sensor_storage.storage.hour_files import HourFile
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.parquet import (
+    HELD_BYTES,
+    ROW_GROUP_ROWS,
     CheckedFile,
     Footer,
     checked_digest,
@@ -25,8 +27,8 @@ from sensor_storage.storage.parquet import (
 )
 from sensor_storage.storage.readings import Readings, conflicts, union
 
-BLOCK_ROWS = 400_000
-"""So many rows are looked at at once."""
+BLOCK_ROWS = ROW_GROUP_ROWS["hour"]
+"""So many rows are looked at at once: row groups of every kind of file fill it."""
 
 _TAIL_BYTES = 1 << 14
 _REPLACE = (
@@ -40,13 +42,25 @@ class MappedFile(CheckedFile):
     def __init__(self, path: Path) -> None:
         with path.open("rb") as file:
             try:
-                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             except ValueError as error:
                 raise Damaged(f"{path}: is empty") from error
         self.path = path
-        self.size_bytes = len(data)
-        self.digest = checked_digest(data, path)
-        self.parquet = open_parquet(pa.BufferReader(pa.py_buffer(data)))
+        self.size_bytes = len(self._data)
+        self.digest = checked_digest(self._data, path)
+        self.parquet = open_parquet(pa.BufferReader(pa.py_buffer(self._data)))
+        self._let_go()
+
+    def rows(self, start: int, stop: int) -> Readings:
+        """The rows from `start` up to `stop`."""
+        rows = super().rows(start, stop)
+        self._let_go()
+        return rows
+
+    def _let_go(self) -> None:
+        """The kernel may have the pages back; they count as this process' memory."""
+        if self.size_bytes > HELD_BYTES:
+            self._data.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,16 +154,19 @@ class RowChecks:
         key = self._footer.sensor_hour
         if key is None:
             return
-        used = rows.series.compact()
-        strange = [code for code, series in enumerate(used.values) if series != key.series]
-        bad = np.isin(used.codes, strange) if strange else np.zeros(len(rows), np.bool_)
         start = key.hour * MICROSECONDS_PER_HOUR
-        bad |= (rows.timestamp < start) | (rows.timestamp >= start + MICROSECONDS_PER_HOUR)
+        bad = (rows.timestamp < start) | (rows.timestamp >= start + MICROSECONDS_PER_HOUR)
+        if not rows.series.is_only(key.series):
+            used = rows.series.compact()
+            strange = [code for code, series in enumerate(used.values) if series != key.series]
+            bad |= np.isin(used.codes, strange)
         if bad.any():
             self._note("misplaced", f"{_named(rows, np.flatnonzero(bad))}: not of this sensor-hour", _REPLACE)
 
     def _ordered(self, rows: Readings) -> NDArray[np.int64]:
         """Check the order, also against the block before; gives the positions equal to the one before them."""
+        if self._last is None and rows.series.is_only(rows.series[0]) and _rises(rows.timestamp):
+            return np.empty(0, np.int64)
         joined = rows if self._last is None else Readings.concat([self._last, rows])
         shift = len(joined) - len(rows)
         series, time = joined.series.compact().ranks(), joined.timestamp
@@ -221,10 +238,14 @@ def check_hour_file(
     return HourFileCheck(described, checks.findings, checks.doubles)
 
 
+def _rises(values: NDArray[np.int64]) -> bool:
+    return bool((values[1:] > values[:-1]).all())
+
+
 def _repeated(rows: Readings) -> NDArray[np.int64]:
     """The positions of rows whose identity stood before, however far apart."""
     source = rows.source.codes
-    if len(rows) <= 1 or ((rows.offset[1:] > rows.offset[:-1]) & (source[1:] == source[:-1])).all():
+    if _rises(rows.offset) and (source[1:] == source[:-1]).all():
         return np.empty(0, np.int64)
     order = np.lexsort((rows.index, rows.offset, source))
     offset, index, ordered = rows.offset[order], rows.index[order], source[order]

@@ -8,7 +8,7 @@ miss flips in the footer, some of which abort the process that reads them; so th
 import mmap
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from hashlib import blake2b, sha256
 from pathlib import Path
@@ -37,7 +37,7 @@ _UNSET_DIGEST = "0" * 64
 _MAGIC = b"PAR1"
 _SMALLEST = 12
 _MOST_PACKED = 1 << 31
-_HELD_BYTES = 1 << 22
+HELD_BYTES: Final = 1 << 22
 """A file up to this size is read at once; a larger one piece by piece."""
 
 _CHUNK_BYTES = 1 << 20
@@ -63,7 +63,7 @@ _FIELDS: list[Any] = [
 SCHEMA: Final = pa.schema(_FIELDS)
 """The columns of segments, runs and sensor-hour files."""
 
-CODED_COLUMNS: Final = ("asset_id", "sensor_name", "unit", "quality", "kafka_topic", "kafka_topic_id")
+CODED_COLUMNS: Final = ["asset_id", "sensor_name", "unit", "quality", "kafka_topic", "kafka_topic_id"]
 _DELTA_COLUMNS = {"timestamp": "DELTA_BINARY_PACKED", "kafka_offset": "DELTA_BINARY_PACKED"}
 _SEARCHED_COLUMNS = ("asset_id", "sensor_name", "timestamp", "kafka_offset")
 """Only these have statistics: they cost time at each write and are read for these columns only."""
@@ -211,16 +211,12 @@ def _digest_mismatch(path: Path) -> Damaged:
     )
 
 
-def open_parquet(source: pa.NativeFile) -> pq.ParquetFile:
-    """A Parquet file whose names are read as dictionaries; for bytes whose digest has been checked."""
-    metadata = pq.read_metadata(source)
-    names = set(metadata.schema.names)
-    return pq.ParquetFile(
-        source,
-        metadata=metadata,
-        read_dictionary=[name for name in CODED_COLUMNS if name in names],
-        page_checksum_verification=True,
-    )
+def open_parquet(source: pa.NativeFile, *, coded: bool = True) -> pq.ParquetFile:
+    """A Parquet file whose names are read as dictionaries if `coded`; for bytes whose digest has been checked."""
+    if coded:
+        with suppress(KeyError):  # of one of the names: a ledger file, or one that is not of this service
+            return pq.ParquetFile(source, read_dictionary=CODED_COLUMNS, page_checksum_verification=True)
+    return pq.ParquetFile(source, page_checksum_verification=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,20 +234,20 @@ class RowGroup:
 class CheckedFile:
     """A Parquet file whose digest has been checked, open for reading; a small one is held in memory."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, coded: bool = True) -> None:
         self.path = path
         with ExitStack() as stack:
             file = stack.enter_context(path.open("rb"))
             self.size_bytes = os.fstat(file.fileno()).st_size
-            if self.size_bytes <= _HELD_BYTES:
+            if self.size_bytes <= HELD_BYTES:
                 data = file.read()
                 self.digest = checked_digest(data, path)
-                self.parquet = open_parquet(pa.BufferReader(data))
+                self.parquet = open_parquet(pa.BufferReader(data), coded=coded)
                 return
             _, carried, self.digest = _read_digests(file, path)
             if carried != self.digest:
                 raise _digest_mismatch(path)
-            self.parquet = open_parquet(pa.PythonFile(file, mode="r"))
+            self.parquet = open_parquet(pa.PythonFile(file, mode="r"), coded=coded)
             stack.pop_all()
 
     @property

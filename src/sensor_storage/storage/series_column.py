@@ -52,6 +52,10 @@ class SeriesColumn:
         """The series of one row."""
         return Series(self.asset.values[self.asset.codes[row]], self.sensor.values[self.sensor.codes[row]])
 
+    def is_only(self, series: Series) -> bool:
+        """Is it plain without a look at the rows that each is of this series?"""
+        return self.asset.values == (series.asset,) and self.sensor.values == (series.sensor,)
+
     def take(self, rows: NDArray[np.int64] | slice) -> "SeriesColumn":
         """The named rows."""
         return SeriesColumn(self.asset.take(rows), self.sensor.take(rows))

@@ -111,18 +111,6 @@ class StagedMerge:
         return self._open[number]
 
 
-def merged_blocks(
-    files: Sequence[StagedFile], keys: SensorHourKeys, wanted: "Keys | None", max_rows: int
-) -> Iterator[Readings]:
-    """The union of the files' waiting rows (of the wanted sensor-hours, or all), as blocks in canonical order.
-
-    A block holds whole sensor-hours and, unless one alone is larger, about `max_rows` rows.
-    """
-    merge = StagedMerge(files, keys, wanted)
-    for block in merge.blocks(max_rows):
-        yield merge.read(block)
-
-
 def _chosen(file: StagedFile, wanted: "Keys | None") -> NDArray[np.int64]:
     mask = file.waiting > 0
     if wanted is not None:

@@ -85,8 +85,7 @@ def merge_stretches(stretches: Sequence[Stretch], max_rows: int) -> Iterator[Rea
 @contextmanager
 def apart(stretches: Sequence[Stretch], disk: Disk, max_rows: int) -> Iterator[list[Stretch]]:
     """Stretches that together are the union of these, and of which no two share an identity."""
-    totals = [stretch.file.footer().totals for stretch in stretches]
-    if not overlap([[(one.source, one.first_offset, one.last_offset) for one in each] for each in totals]):
+    if not may_overlap(stretches):
         yield list(stretches)
         return
     with disk.scratch() as path:
@@ -95,21 +94,36 @@ def apart(stretches: Sequence[Stretch], disk: Disk, max_rows: int) -> Iterator[l
         yield [Stretch(file, start, stop) for start, stop in bounds]
 
 
+def may_overlap(stretches: Sequence[Stretch]) -> bool:
+    """May an identity be in two of the stretches, by what their files say of their offsets?"""
+    totals = [stretch.file.footer().totals for stretch in stretches]
+    return overlap([[(one.source, one.first_offset, one.last_offset) for one in each] for each in totals])
+
+
 def _write_sets(path: Path, stretches: Sequence[Stretch], max_rows: int) -> list[tuple[int, int]]:
     """The union of each span of offsets, one after the other; where each starts and stops."""
     bounds = [0]
     with BlockWriter(path, "run", "lz4", group_rows=SCRATCH_GROUP_ROWS) as writer:
-        for first, last in pairwise(_offset_cuts(stretches, max_rows)):
-            parts = []
-            for stretch in stretches:
-                for group in stretch.groups:
-                    if group.first_offset < last and group.last_offset >= first:
-                        rows = stretch.read(group)
-                        parts.append(rows.where((rows.offset >= first) & (rows.offset < last)))
-            writer.write(union(parts))
+        for rows in sets_by_offset(stretches, max_rows):
+            writer.write(rows)
             bounds.append(writer.rows)
         writer.finish()
     return [*pairwise(bounds)]
+
+
+def sets_by_offset(stretches: Sequence[Stretch], max_rows: int) -> Iterator[Readings]:
+    """The union of the stretches as one set after the other, about `max_rows` rows in each.
+
+    Each is of a span of offsets, so no identity is in two of them.
+    """
+    for first, last in pairwise(_offset_cuts(stretches, max_rows)):
+        parts = []
+        for stretch in stretches:
+            for group in stretch.groups:
+                if group.first_offset < last and group.last_offset >= first:
+                    rows = stretch.read(group)
+                    parts.append(rows.where((rows.offset >= first) & (rows.offset < last)))
+        yield union(parts)
 
 
 def _offset_cuts(stretches: Sequence[Stretch], max_rows: int) -> list[int]:

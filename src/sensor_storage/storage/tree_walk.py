@@ -22,9 +22,18 @@ def hour_files(layout: Layout) -> Iterator[Path]:
     return (path for path, inner in _walk(layout.raw) if _HOUR_FILE.match(inner))
 
 
-def aggregate_files(layout: Layout) -> Iterator[Path]:
-    """Every file that stands where an aggregate stands, in order of path."""
-    return (path for path, inner in _walk(layout.aggregated) if _AGGREGATE_FILE.match(inner))
+def aggregate_folders(layout: Layout) -> list[str]:
+    """The names of the assets' folders that have aggregates, in order."""
+    try:
+        with os.scandir(layout.aggregated) as listing:
+            return sorted(item.name for item in listing if item.is_dir(follow_symlinks=False))
+    except FileNotFoundError:
+        return []
+
+
+def aggregate_files(layout: Layout, folder: str) -> Iterator[Path]:
+    """Every file of an asset's folder that stands where an aggregate stands, in order of path."""
+    return (path for path, inner in _walk(layout.aggregated, folder) if _AGGREGATE_FILE.match(inner))
 
 
 def foreign_files(layout: Layout) -> Iterator[Path]:
@@ -39,9 +48,9 @@ def foreign_files(layout: Layout) -> Iterator[Path]:
             yield path
 
 
-def _walk(root: Path) -> Iterator[tuple[Path, str]]:
-    """Every file below the directory, with its path inside it; links are not followed."""
-    waiting = [""]
+def _walk(root: Path, folder: str = "") -> Iterator[tuple[Path, str]]:
+    """Every file below the directory's folder, with its path inside it; links are not followed."""
+    waiting = [f"{folder}/" if folder else ""]
     while waiting:
         inner = waiting.pop()
         try:

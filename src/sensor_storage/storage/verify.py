@@ -16,11 +16,15 @@ still there then is reported. So the service may run meanwhile.
 
 import sqlite3
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
+from sensor_storage.errors import Damaged
 from sensor_storage.model import SensorHour, Source
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.file_checks import BLOCK_ROWS, HourFileCheck, check_hour_file, peek
@@ -29,8 +33,11 @@ from sensor_storage.storage.held_staging import Held, dead_letter_offsets, entri
 from sensor_storage.storage.hour_files import HourFile
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ledger import LedgerEntry
+from sensor_storage.storage.parquet import CheckedFile, content_digest
 from sensor_storage.storage.readings import Readings, conflicts, union
-from sensor_storage.storage.staged_merge import merged_blocks
+from sensor_storage.storage.staged_merge import StagedMerge
+from sensor_storage.storage.staging import Keys
+from sensor_storage.storage.stretches import Stretch, may_overlap, sets_by_offset
 from sensor_storage.storage.tally import Difference, Tally
 from sensor_storage.storage.trace import Trace
 from sensor_storage.storage.tree_walk import foreign_files, hour_files
@@ -46,19 +53,43 @@ Progress = Callable[[int, int], None]
 """Called with the files looked at so far, and the readings."""
 
 
+class Witness(Protocol):
+    """Who wants to see the readings of hour files while they are read; those of few are not shown."""
+
+    def see(self, key: SensorHour, content: str, readings: Readings) -> None:
+        """All readings of a sound file, in canonical order, and the digest of their set."""
+        ...
+
+    def asset_done(self, asset: str) -> None:
+        """No more files of that asset are shown."""
+        ...
+
+
 def verify(
-    layout: Layout, *, full: bool = False, mark: bool = True, progress: Progress | None = None
+    layout: Layout,
+    *,
+    full: bool = False,
+    mark: bool = True,
+    progress: Progress | None = None,
+    witness: Witness | None = None,
 ) -> VerifyReport:
     """Look at the whole data directory; the report's findings are empty when nothing is wrong.
 
     With `full` every row is read; otherwise hour files verified before are trusted while their digest is the
-    same. With `mark` the catalog remembers which files were found good.
+    same. With `mark` the catalog remembers which files were found good. The witness is shown files of the catalog.
     """
     catalog, findings = _open_catalog(layout, writable=mark)
     suspects: list[Difference] = []
     try:
         for number in range(_MAX_LOOKS):
-            look = _Look(layout, catalog, full=full or bool(number), trace=Trace(suspects), progress=progress)
+            look = _Look(
+                layout,
+                catalog,
+                full=full or bool(number),
+                trace=Trace(suspects),
+                progress=progress,
+                witness=None if number else witness,
+            )
             differences = look.take()
             if not differences or look.trace.covers(differences):
                 break
@@ -105,7 +136,14 @@ class _Look:
     """One look at everything."""
 
     def __init__(
-        self, layout: Layout, catalog: Catalog | None, *, full: bool, trace: Trace, progress: Progress | None
+        self,
+        layout: Layout,
+        catalog: Catalog | None,
+        *,
+        full: bool,
+        trace: Trace,
+        progress: Progress | None,
+        witness: Witness | None,
     ) -> None:
         self.trace = trace
         self.findings: list[Finding] = []
@@ -115,6 +153,7 @@ class _Look:
         self._catalog = catalog
         self._full = full
         self._progress = progress
+        self._witness = witness
         self._entries: list[LedgerEntry] = []
         self._done: set[Path] = set()
         self._unsettled: dict[Path, SensorHour] = {}
@@ -180,9 +219,18 @@ class _Look:
                 self._find_unanswered(source, loose[loose < end], "dead letters")
 
     def _staged(self, held: Held) -> None:
-        for block in merged_blocks(held.files, held.keys, None, BLOCK_ROWS):
+        merge = StagedMerge(held.files, held.keys)
+
+        def held_rows(keys: Keys) -> NDArray[np.int64]:
+            hours = map(held.keys.sensor_hour, keys.tolist())
+            return np.fromiter(map(self._rows_in_file, hours), np.int64, len(keys))
+
+        for block in merge.blocks(BLOCK_ROWS, held_rows):
+            if block.large:
+                self._staged_large(held.keys.sensor_hour(int(block.keys[0])), merge.stretches(block))
+                continue
             loose = []
-            for key, rows in block.sensor_hours():
+            for key, rows in merge.read(block).sensor_hours():
                 path = self._layout.hour_file(key)
                 self._done.add(path)
                 parts: list[Readings] = []
@@ -193,11 +241,43 @@ class _Look:
                     self._count(union([*parts, rows]), self._layout.relative(path))
             self._count(Readings.concat(loose), "staging")
 
+    def _rows_in_file(self, key: SensorHour) -> int:
+        """About how many rows the sensor-hour's file holds; a damaged one is told of when it is read."""
+        if self._catalog:
+            return self._catalog.rows_of([key])[0]
+        try:
+            return CheckedFile(self._layout.hour_file(key)).footer().rows
+        except (FileNotFoundError, Damaged):
+            return 0
+
+    def _staged_large(self, key: SensorHour, staged: list[Stretch]) -> None:
+        """As for the others, without ever holding all of it."""
+        path = self._layout.hour_file(key)
+        where = self._layout.relative(path)
+        self._done.add(path)
+        parts = list(staged)
+        with suppress(FileNotFoundError, Damaged):  # told of below
+            file = CheckedFile(path)
+            parts.append(Stretch(file, 0, file.footer().rows))
+        if may_overlap(parts):
+            self._read(path, lambda _: None)
+            for rows in sets_by_offset(parts, BLOCK_ROWS):
+                self._count(rows, where)
+            return
+        self._read(path, lambda rows: self._count(rows, where))
+        for stretch in staged:
+            for group in stretch.groups:
+                self._count(stretch.read(group), "staging")
+
     def _catalogued(self) -> None:
         if not self._catalog:
             return
         undecided = self.tally.undecided()
+        asset: str | None = None
         for entry, verified in self._catalog.files():
+            if self._witness and asset not in {None, entry.key.series.asset}:
+                self._witness.asset_done(str(asset))
+            asset = entry.key.series.asset
             if entry.path in self._done:
                 continue
             self._done.add(entry.path)
@@ -215,6 +295,8 @@ class _Look:
                 self._step()
             else:
                 self._read_counted(entry.path, entry)
+        if self._witness and asset is not None:
+            self._witness.asset_done(asset)
 
     def _rest(self) -> None:
         for path in hour_files(self._layout):
@@ -269,9 +351,18 @@ class _Look:
 
     def _read_counted(self, path: Path, entry: HourFile | None) -> None:
         where = self._layout.relative(path)
-        check = self._read(path, lambda rows: self._count(rows, where))
+        shown: list[Readings] = []
+
+        def use(rows: Readings) -> None:
+            self._count(rows, where)
+            if self._witness and entry and entry.rows <= BLOCK_ROWS:
+                shown.append(rows)
+
+        check = self._read(path, use)
         if check is None:
             return
+        if self._witness and len(shown) == 1 and not check.findings:
+            self._witness.see(check.file.key, content_digest(check.file.totals), shown[0])
         if entry is None and self._catalog:
             entry = self._catalog.find(check.file.key)
         if not self._catalog:
@@ -304,9 +395,7 @@ class _Look:
         self.counted.rows += len(rows)
         self.counted.conflicts += conflicts(rows) if len(rows) else 0
 
-    def _find_unanswered(
-        self, source: Source, offsets: "np.ndarray[tuple[int], np.dtype[np.int64]]", what: str
-    ) -> None:
+    def _find_unanswered(self, source: Source, offsets: NDArray[np.int64], what: str) -> None:
         detail = f"the ledger does not answer for these {what}"
         hint = "restore the ledger file that is missing or damaged; then verify again"
         self.findings.append(Finding("unanswered", addresses(source, offsets), detail, hint))

@@ -2,12 +2,13 @@
 
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import click
 import msgspec
 
-from sensor_storage.aggregation.check import AggregateCheck, check_aggregates
+from sensor_storage.aggregation.check import AggregateCheck, AggregateLook
 from sensor_storage.aggregation.raw_hours import LocalHours
 from sensor_storage.aggregation.samples import judge_by
 from sensor_storage.config import Settings
@@ -41,8 +42,9 @@ def command(output: Output, settings: Settings, full: bool) -> int:
         if files % _PROGRESS_FILES == 0:
             output.progress({"files": files, "rows": rows}, f"{files:,} files, {rows:,} readings …")
 
-    report = verify(layout, full=full, progress=progress)
-    aggregates = _aggregates(settings, layout, full=full)
+    with _look_at_aggregates(settings, layout, full=full) as look:
+        report = verify(layout, full=full, progress=progress, witness=look)
+        aggregates = look.finish() if look else AggregateCheck()
     for partition in report.partitions:
         output.item({"kind": "partition", **msgspec.to_builtins(partition)}, _partition_line(partition))
     for finding in [*report.findings, *aggregates.findings]:
@@ -55,18 +57,21 @@ def command(output: Output, settings: Settings, full: bool) -> int:
     return 0 if report.clean and not aggregates.findings else 1
 
 
-def _aggregates(settings: Settings, layout: Layout, *, full: bool) -> AggregateCheck:
-    """What is wrong with the aggregates; without a catalog nobody knows which of them are due."""
+@contextmanager
+def _look_at_aggregates(settings: Settings, layout: Layout, *, full: bool) -> Iterator[AggregateLook | None]:
+    """A look at the aggregates; without a catalog nobody knows which of them are due."""
     if not layout.catalog.exists():
-        return AggregateCheck()
+        yield None
+        return
     numbering, uncertain = settings.decode.quality_numbering, settings.aggregate.uncertain_is_good
     source = LocalHours(layout, judge_by(numbering, uncertain_is_good=uncertain)) if full else None
     try:
-        with closing(Catalog(layout, read_only=True)) as catalog:
-            policy = aggregate_policy(settings)
-            return check_aggregates(layout, catalog.aggregates, policy, full_with=source)
-    except sqlite3.DatabaseError:  # told as damaged already, or of an earlier version
-        return AggregateCheck()
+        catalog = Catalog(layout, read_only=True)
+    except sqlite3.DatabaseError:  # verification says so
+        yield None
+        return
+    with closing(catalog):
+        yield AggregateLook(layout, catalog.aggregates, aggregate_policy(settings), source)
 
 
 def _partition_line(item: PartitionReport) -> str:
