@@ -23,6 +23,7 @@ from sensor_storage.kafka.consumer import GroupConsumer
 from sensor_storage.kafka.decoder import Decoder, DecodeSettings
 from sensor_storage.kafka.handover import leave_group
 from sensor_storage.kafka.ingest import Ingest, IngestPolicy
+from sensor_storage.kafka.log_reader import LogReader
 from sensor_storage.kafka.names import Aliases
 from sensor_storage.kafka.topics import TopicDirectory, TopicWatch
 from sensor_storage.pipeline import IngestLoop, Loop, MaintainLoop
@@ -101,6 +102,11 @@ def build_decoder(settings: Settings) -> Decoder:
             message_format=settings.decode.message_format,
         )
     )
+
+
+def build_log_reader(settings: Settings) -> LogReader:
+    """Reads Kafka by offset, in no group."""
+    return LogReader(settings.kafka.client_properties(), settings.kafka.consumer_group)
 
 
 def build_compactor(settings: Settings, layout: Layout, catalog: Catalog) -> Compactor:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sensor_storage.model import MICROSECONDS_PER_HOUR, SensorHour, Series
-from sensor_storage.storage import verify as verify_module
+from sensor_storage.storage import look as look_module
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.parquet import ROW_GROUP_ROWS, CheckedFile
 from sensor_storage.storage.readings import Readings, union
@@ -98,7 +98,7 @@ def test_a_large_sensor_hour_half_staged_is_verified_in_slices(
     tmp_path: Path, late: range, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layout = Layout(tmp_path / "raw")
-    monkeypatch.setattr(verify_module, "BLOCK_ROWS", 10)
+    monkeypatch.setattr(look_module, "BLOCK_ROWS", 10)
     known = _stage(layout, [0, 30, 60])
     compactor(layout).run_once(NOW, NOW, flush=True)
     rows = known.where(np.isin(known.offset, late)) if late.stop <= 90 else _shuffled(late, seed=5)

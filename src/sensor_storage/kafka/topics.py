@@ -48,8 +48,11 @@ class TopicDirectory:
             try:
                 ids[name] = _spelled(future.result())
             except KafkaException as error:
-                if error.args[0].retriable():
-                    raise Transient(f"describe topic {name}: {error}") from error
+                if (
+                    error.args[0].retriable() or error.args[0].code() < 0
+                ):  # the client's own, such as no answer
+                    hint = "check KAFKA_BOOTSTRAP_SERVERS"
+                    raise Transient(f"describe topic {name}: {error.args[0].str()}", hint=hint) from error
                 _log.info("topic_not_described", topic=name, error=str(error))
         return ids
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensor_storage.model import Source
+from sensor_storage.storage.spans import Span, joined
 
 MAX_MESSAGES_PER_ENTRY = 1 << 18
 _HASH_MODULUS = 1 << 64
@@ -112,7 +113,7 @@ class Coverage:
         elif not ranges or ranges[-1][1] < entry.start:
             ranges.append((entry.start, entry.stop))
         else:
-            self._ranges[entry.source] = _merged([*ranges, (entry.start, entry.stop)])
+            self._ranges[entry.source] = joined([*ranges, (entry.start, entry.stop)])
 
     def end(self, source: Source) -> int:
         """The highest offset answered for, plus one; 0 where there is none."""
@@ -148,11 +149,6 @@ class Coverage:
         return ~answered if answered.any() else None
 
 
-def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    merged: list[tuple[int, int]] = []
-    for start, stop in sorted(ranges):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], stop))
-        else:
-            merged.append((start, stop))
-    return merged
+def covered(entries: Iterable[LedgerEntry]) -> list[Span]:
+    """What the entries answer for together, whatever their source."""
+    return joined((entry.start, entry.stop) for entry in entries)

@@ -50,7 +50,7 @@ class Output:
         self.quiet = quiet
         self._out = out or sys.stdout
         self._err = err or sys.stderr
-        self._summary: tuple[Item, str] | None = None
+        self._summary: tuple[Item, str, bool] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -78,9 +78,12 @@ class Output:
             for record in records:
                 self._write("\t".join(_cell(record.get(key)) for key in headings))
 
-    def summary(self, record: Item, text: str = "") -> None:
-        """The end of the answer: one JSON line of type `summary`, or the text. The last one counts."""
-        self._summary = (record, text)
+    def summary(self, record: Item, text: str = "", *, answer: bool = False) -> None:
+        """The end of the answer: one JSON line of type `summary`, or the text. The last one counts.
+
+        When quiet the text is left out, unless it is what was asked for: the `answer`.
+        """
+        self._summary = (record, text, answer)
 
     def progress(self, record: Item, text: str) -> None:
         """How far it got, on stderr: a JSON line of type `progress`, or the text."""
@@ -98,10 +101,10 @@ class Output:
         click.echo(f"warning: {log.escaped(text)}", file=self._err)
 
     def _close(self) -> None:
-        record, text = self._summary or ({}, "")
+        record, text, answer = self._summary or ({}, "", False)
         if self.as_json:
             self._write(log.json_line({"type": "summary", **record}))
-        elif text and not self.quiet:
+        elif text and (answer or not self.quiet):
             for line in text.split("\n"):
                 self._write(log.escaped(line))
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
 import click
@@ -12,28 +12,34 @@ from sensor_storage.aggregation.check import AggregateCheck, AggregateLook
 from sensor_storage.aggregation.raw_hours import LocalHours
 from sensor_storage.aggregation.samples import judge_by
 from sensor_storage.config import Settings
+from sensor_storage.kafka.against import Against
 from sensor_storage.main import aggregate_policy
 from sensor_storage.storage.catalog import Catalog
+from sensor_storage.storage.findings import Finding
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.verify import verify
 from sensor_storage.storage.verify_report import PartitionReport, VerifyReport
+from sensor_storage.verbs.against import against_summary, compare_with_kafka, tell_against
 from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
 
 EPILOG = """\b
 Examples:
   sensor-storage verify                 what has changed since the last time
   sensor-storage verify --full          every row of every file
+  sensor-storage verify --against-kafka every message the broker still has, as well
   sensor-storage verify --json | jq 'select(.type=="summary")'
 
-It may run while the service runs. Exit codes: 0 nothing wrong; 1 something is, and is named; 2 settings."""
+It may run while the service runs. Exit codes: 0 nothing wrong; 1 something is, and is named; 2 settings;
+4 Kafka does not answer."""
 _PROGRESS_FILES = 500
 
 
 @click.command("verify", epilog=EPILOG)
 @click.option("--full", is_flag=True, help="Read every row again, also of files found good before.")
+@click.option("--against-kafka", is_flag=True, help="Compare with the messages that Kafka still has.")
 @output_options
 @settings_options
-def command(output: Output, settings: Settings, full: bool) -> int:
+def command(output: Output, settings: Settings, full: bool, against_kafka: bool) -> int:
     """Prove from the files that every message consumed is stored exactly once, and that no file is damaged."""
     began = time.monotonic()
     layout = data_layout(settings)
@@ -45,16 +51,23 @@ def command(output: Output, settings: Settings, full: bool) -> int:
     with _look_at_aggregates(settings, layout, full=full) as look:
         report = verify(layout, full=full, progress=progress, witness=look)
         aggregates = look.finish() if look else AggregateCheck()
+    against = compare_with_kafka(output, settings, layout) if against_kafka else Against()
     for partition in report.partitions:
         output.item({"kind": "partition", **msgspec.to_builtins(partition)}, _partition_line(partition))
-    for finding in [*report.findings, *aggregates.findings]:
+    tell_against(output, against)
+    for finding in [*report.findings, *aggregates.findings, *against.findings]:
         text = f"{finding.kind}: {finding.where}: {finding.detail}" + (
             f" ({finding.hint})" if finding.hint else ""
         )
         output.item({"finding": finding.kind, **msgspec.to_builtins(finding)}, text)
     seconds = round(time.monotonic() - began, 1)
-    output.summary(_summary(report, aggregates, seconds), _verdict(report, aggregates, seconds))
-    return 0 if report.clean and not aggregates.findings else 1
+    further = [*aggregates.findings, *against.findings]
+    output.summary(
+        _summary(report, aggregates, further, seconds) | (against_summary(against) if against_kafka else {}),
+        _verdict(report, aggregates, further, seconds),
+        answer=True,
+    )
+    return 0 if report.clean and not further else 1
 
 
 @contextmanager
@@ -83,10 +96,12 @@ def _partition_line(item: PartitionReport) -> str:
     return line + gaps
 
 
-def _summary(report: VerifyReport, aggregates: AggregateCheck, seconds: float) -> dict[str, object]:
+def _summary(
+    report: VerifyReport, aggregates: AggregateCheck, further: Sequence[Finding], seconds: float
+) -> dict[str, object]:
     return {
-        "clean": report.clean and not aggregates.findings,
-        "findings": len(report.findings) + report.more_findings + len(aggregates.findings),
+        "clean": report.clean and not further,
+        "findings": len(report.findings) + report.more_findings + len(further),
         "full": report.full,
         "files": report.files,
         "trusted_files": report.trusted_files,
@@ -105,7 +120,9 @@ def _summary(report: VerifyReport, aggregates: AggregateCheck, seconds: float) -
     }
 
 
-def _verdict(report: VerifyReport, aggregates: AggregateCheck, seconds: float) -> str:
+def _verdict(
+    report: VerifyReport, aggregates: AggregateCheck, further: Sequence[Finding], seconds: float
+) -> str:
     readings = sum(item.readings for item in report.partitions)
     looked = f"{report.files:,} files, {readings:,} readings, {seconds} s"
     notes = [] if report.catalog else ["There is no catalog; `sensor-storage rebuild` makes one."]
@@ -115,7 +132,7 @@ def _verdict(report: VerifyReport, aggregates: AggregateCheck, seconds: float) -
         notes.append(f"{report.conflicts:,} readings share an address and differ; both are kept.")
     if aggregates.due:
         notes.append(f"{aggregates.due:,} hours and days are due; `sensor-storage aggregate` makes them.")
-    if report.clean and not aggregates.findings:
+    if report.clean and not further:
         return "\n".join([*notes, f"No loss, no duplicate. {looked}"])
-    count = len(report.findings) + report.more_findings + len(aggregates.findings)
+    count = len(report.findings) + report.more_findings + len(further)
     return "\n".join([*notes, f"{count:,} problems found. {looked}"])
