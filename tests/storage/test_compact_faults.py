@@ -15,6 +15,7 @@ from sensor_storage.storage.ledger import LedgerEntry, fold, uncovered
 from sensor_storage.storage.ledger_files import LedgerFooter, read_all_ledgers
 from sensor_storage.storage.parquet import CheckedFile, Footer, encode_readings, encode_table, totals_of
 from sensor_storage.storage.readings import Readings
+from sensor_storage.storage.staging import superseded
 from sensor_storage.storage.verify import verify
 from support.forgetful import ForgetfulSteps, PowerCut
 from support.trees import HOUR, NOW, SOURCE, compactor, hour_rows, readings_of, rows_of, stage
@@ -266,3 +267,17 @@ def test_a_full_disk_keeps_nothing_aside_and_compaction_goes_on_when_there_is_ro
     running.run_once(NOW, NOW, flush=True)
     assert len(hour_rows(layout)) == 9
     assert layout.staged_files() == []
+
+
+def test_a_file_without_ledger_entries_is_no_input_of_a_run(tmp_path: Path) -> None:
+    """What a repair has read again stands beside runs that answer for it and do not hold it."""
+    entry = LedgerEntry(SOURCE, 0, 10, messages=10)
+    footers = [
+        (
+            StagedName(1, "a", number, level),
+            tmp_path / str(number),
+            Footer(kind="run", rows=1, totals=(), ledger=ledger),
+        )
+        for number, (level, ledger) in enumerate([(1, (entry,)), (0, (entry,)), (0, ())])
+    ]
+    assert superseded(footers) == [tmp_path / "1"]

@@ -1,7 +1,7 @@
 """The broker's log read by offset, for comparing and repairing: it joins no group and commits nothing."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,13 +52,17 @@ class LogReader:
             policy = future.result(timeout=self._timeout)["cleanup.policy"].value
         return "compact" in policy
 
-    def committed(self, keys: Iterable[Partition]) -> dict[Partition, int]:
-        """The group's committed offsets, of those partitions that have one."""
-        asked = ConsumerGroupTopicPartitions(self._group, [TopicPartition(*key) for key in keys])
+    def committed(self) -> dict[Partition, tuple[int, str]]:
+        """What the group has committed: by partition the offset, and the id its topic had then."""
+        asked = ConsumerGroupTopicPartitions(self._group)
         with _asking(f"read what group {self._group} has committed"):
             (future,) = self._admin.list_consumer_group_offsets([asked]).values()
             found = future.result(timeout=self._timeout).topic_partitions
-        return {(part.topic, part.partition): part.offset for part in found if part.offset >= 0}
+        return {
+            (part.topic, part.partition): (part.offset, part.metadata or "")
+            for part in found
+            if part.offset >= 0
+        }
 
     def messages(
         self, key: Partition, start: int, stop: int, *, with_aborted: bool = False
@@ -67,6 +71,8 @@ class LogReader:
 
         Those of transactions that were aborted are left out, and those behind one that is still open.
         """
+        if start >= stop:
+            return
         with self._consumer(with_aborted=with_aborted) as consumer:
             consumer.assign([TopicPartition(*key, start)])
             heard = time.monotonic()

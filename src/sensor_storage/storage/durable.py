@@ -146,6 +146,14 @@ class Disk:
         """Steps 1 to 4 for one file."""
         self.publish([self.write_aside(target, data)])
 
+    def move(self, source: Path, target: Path) -> None:
+        """Give a file another name, durable when this returns; whatever happens, it has one of the two."""
+        with _meaning(f"move {source} to {target}"):
+            self._make_directory(target.parent)
+            self._steps.rename(source, target)  # commit point
+            with _final():
+                self._sync_directories({source.parent, target.parent})
+
     def remove(self, paths: Iterable[Path]) -> None:
         """Unlink files whose content is durable elsewhere; one already gone is fine."""
         for path in paths:

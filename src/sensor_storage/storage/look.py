@@ -135,6 +135,7 @@ class Look:
             conflicts=counted.conflicts,
             pending_dead_letters=counted.pending_letters,
             catalog=self._catalog is not None,
+            differing=[(item.source, item.start, item.stop) for item in differences],
         )
 
     def _letters(self) -> None:

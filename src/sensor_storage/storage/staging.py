@@ -304,13 +304,14 @@ def superseded(files: Iterable[tuple[StagedName, Path, Footer]]) -> list[Path]:
     """The files whose every ledger entry a run of a higher level answers for: its inputs, and their inputs.
 
     A run is durable before its inputs go, and answers for an address only with all of its rows. Left where it
-    is, an input would bring its entries into the ledger a second time, joined along other borders.
+    is, an input would bring its entries into the ledger a second time, joined along other borders. A file without
+    entries is no input of any: a repair wrote it.
     """
     left: list[Path] = []
     above: list[LedgerEntry] = []
     by_level = sorted(((name.level, path, footer.ledger) for name, path, footer in files), reverse=True)
     for _, group in groupby(by_level, key=itemgetter(0)):
         level = list(group)
-        left += [path for _, path, ledger in level if above and not unknown(ledger, above)]
+        left += [path for _, path, ledger in level if above and ledger and not unknown(ledger, above)]
         above += [entry for _, _, ledger in level for entry in ledger]
     return left

@@ -16,7 +16,7 @@ MAX_TRACED_ROWS = 4_000_000
 
 _MAX_FILES = 3
 _FEW = 20
-_REPAIR = "restore the named files from the cold store or a backup; Kafka may still hold the messages"
+_REPAIR = "stop the service and run `sensor-storage verify --repair`: Kafka may still have the messages"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -79,7 +79,9 @@ def _open_catalog(layout: Layout, *, writable: bool) -> tuple[Catalog | None, li
     if not layout.catalog.exists():
         return None, []
     try:
-        return Catalog(layout, read_only=not writable), []
+        catalog = Catalog(layout, read_only=not writable)
+        catalog.sums()
+        return catalog, []
     except sqlite3.DatabaseError as error:
         where = layout.relative(layout.catalog)
         return None, [Finding("damaged", where, f"cannot be read: {error}", "run `sensor-storage rebuild`")]

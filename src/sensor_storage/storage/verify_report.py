@@ -44,7 +44,8 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome. Nothing is wrong when there are no findings; `more_findings` counts those left out.
 
     `trusted_files` were not read again, `pending_dead_letters` await the segment that answers for them, and
-    `conflicts` are readings of one address with unequal content, both kept where addresses prove nothing.
+    `conflicts` are readings of one address with unequal content, both kept where addresses prove nothing;
+    `differing` are the half-open ranges of offsets for which the tree holds other than the ledger says.
     """
 
     findings: list[Finding]
@@ -59,6 +60,7 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     conflicts: int
     pending_dead_letters: int
     catalog: bool
+    differing: list[tuple[Source, int, int]]
 
     @property
     def clean(self) -> bool:

@@ -56,8 +56,15 @@ def make(output: Output, settings: Settings, layout: Layout, *, again: bool = Fa
     except Owned:
         output.note("a service runs on this directory; asking it to do this")
         return _asked(output, layout, again=again)
-    with lock, closing(Catalog(layout)) as catalog:
+    with lock:
         Disk(layout.root).clear_aside()
+        done = make_due(output, settings, layout, again=again)
+        return {**asdict(done), "blocked": {layout.relative(path): why for path, why in done.blocked.items()}}
+
+
+def make_due(output: Output, settings: Settings, layout: Layout, *, again: bool) -> AggregateReport:
+    """Make what is due, or everything `again`. Only the owner of the directory may do it."""
+    with closing(Catalog(layout)) as catalog:
         aggregator = build_aggregator(settings, layout, catalog)
         if again:
             aggregator.make_all_again()
@@ -66,9 +73,8 @@ def make(output: Output, settings: Settings, layout: Layout, *, again: bool = Fa
         while True:
             done.add(aggregator.run_once(now, now, flush=True))
             if not done.more:
-                break
+                return done
             _progress(output, done.hours, done.readings)
-        return {**asdict(done), "blocked": {layout.relative(path): why for path, why in done.blocked.items()}}
 
 
 def tell(output: Output, report: Mapping[str, Any]) -> int:

@@ -1,6 +1,7 @@
 """`rebuild`: the catalog again from the files, or the aggregates from raw."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -39,8 +40,11 @@ def command(output: Output, settings: Settings, what: str) -> int:
     return _catalog(output, settings, layout)
 
 
-def _catalog(output: Output, settings: Settings, layout: Layout) -> int:
-    """It is a cache, and nothing else is touched."""
+def make_catalog(output: Output, settings: Settings, layout: Layout) -> tuple[int, int, int]:
+    """The catalog from the files: how many hour files and aggregates it knows, and how many damaged ones not.
+
+    Only the owner of the directory may do it. The catalog is a cache, and nothing else is touched.
+    """
     damaged: list[Path] = []
 
     def described() -> Iterator[HourFile]:
@@ -55,16 +59,19 @@ def _catalog(output: Output, settings: Settings, layout: Layout) -> int:
                     {"finding": "damaged", "where": layout.relative(path)}, f"damaged: {error.message}"
                 )
 
-    with own(layout):
-        for suffix in ("", "-wal", "-shm"):
-            layout.catalog.with_name(layout.catalog.name + suffix).unlink(missing_ok=True)
-        catalog = Catalog(layout)
+    for suffix in ("", "-wal", "-shm"):
+        layout.catalog.with_name(layout.catalog.name + suffix).unlink(missing_ok=True)
+    with closing(Catalog(layout)) as catalog:
         count = catalog.replace(described())
-        aggregates = adopt(layout, catalog.aggregates, aggregate_policy(settings))
-        catalog.close()
+        return count, adopt(layout, catalog.aggregates, aggregate_policy(settings)), len(damaged)
+
+
+def _catalog(output: Output, settings: Settings, layout: Layout) -> int:
+    with own(layout):
+        count, aggregates, damaged = make_catalog(output, settings, layout)
     output.summary(
-        {"files": count, "aggregates": aggregates, "damaged": len(damaged)},
+        {"files": count, "aggregates": aggregates, "damaged": damaged},
         f"{count:,} files in the catalog and {aggregates:,} aggregates"
-        + (f", {len(damaged):,} damaged ones left out" if damaged else ""),
+        + (f", {damaged:,} damaged ones left out" if damaged else ""),
     )
     return 1 if damaged else 0

@@ -1,54 +1,58 @@
 """`verify`: prove that nothing is missing or double."""
 
-import sqlite3
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 
 import click
 import msgspec
 
-from sensor_storage.aggregation.check import AggregateCheck, AggregateLook
-from sensor_storage.aggregation.raw_hours import LocalHours
-from sensor_storage.aggregation.samples import judge_by
+from sensor_storage.aggregation.check import AggregateCheck
 from sensor_storage.config import Settings
 from sensor_storage.kafka.against import Against
-from sensor_storage.main import aggregate_policy
-from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.findings import Finding
-from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.verify import verify
 from sensor_storage.storage.verify_report import PartitionReport, VerifyReport
 from sensor_storage.verbs.against import against_summary, compare_with_kafka, tell_against
 from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
+from sensor_storage.verbs.repairing import look_at_aggregates, repair
 
 EPILOG = """\b
 Examples:
   sensor-storage verify                 what has changed since the last time
   sensor-storage verify --full          every row of every file
   sensor-storage verify --against-kafka every message the broker still has, as well
+  sensor-storage verify --repair        make whole what Kafka still has; stop the service first
   sensor-storage verify --json | jq 'select(.type=="summary")'
 
-It may run while the service runs. Exit codes: 0 nothing wrong; 1 something is, and is named; 2 settings;
-4 Kafka does not answer."""
+It may run while the service runs, but for --repair, which moves damaged files below damaged/ and deletes
+nothing. Exit codes: 0 nothing wrong; 1 something is, and is named; 2 settings; 4 Kafka does not answer; 5 a
+service runs on the directory that is to be repaired."""
 _PROGRESS_FILES = 500
 
 
 @click.command("verify", epilog=EPILOG)
 @click.option("--full", is_flag=True, help="Read every row again, also of files found good before.")
 @click.option("--against-kafka", is_flag=True, help="Compare with the messages that Kafka still has.")
+@click.option(
+    "--repair",
+    "repairs",
+    is_flag=True,
+    help="First set damaged files aside and read what is lacking from Kafka.",
+)
 @output_options
 @settings_options
-def command(output: Output, settings: Settings, full: bool, against_kafka: bool) -> int:
+def command(output: Output, settings: Settings, full: bool, against_kafka: bool, repairs: bool) -> int:
     """Prove from the files that every message consumed is stored exactly once, and that no file is damaged."""
     began = time.monotonic()
     layout = data_layout(settings)
+    whole = repair(output, settings, layout) if repairs else True
+    full = full or repairs
 
     def progress(files: int, rows: int) -> None:
         if files % _PROGRESS_FILES == 0:
             output.progress({"files": files, "rows": rows}, f"{files:,} files, {rows:,} readings …")
 
-    with _look_at_aggregates(settings, layout, full=full) as look:
+    with look_at_aggregates(settings, layout, full=full) as look:
         report = verify(layout, full=full, progress=progress, witness=look)
         aggregates = look.finish() if look else AggregateCheck()
     against = compare_with_kafka(output, settings, layout) if against_kafka else Against()
@@ -67,24 +71,7 @@ def command(output: Output, settings: Settings, full: bool, against_kafka: bool)
         _verdict(report, aggregates, further, seconds),
         answer=True,
     )
-    return 0 if report.clean and not further else 1
-
-
-@contextmanager
-def _look_at_aggregates(settings: Settings, layout: Layout, *, full: bool) -> Iterator[AggregateLook | None]:
-    """A look at the aggregates; without a catalog nobody knows which of them are due."""
-    if not layout.catalog.exists():
-        yield None
-        return
-    numbering, uncertain = settings.decode.quality_numbering, settings.aggregate.uncertain_is_good
-    source = LocalHours(layout, judge_by(numbering, uncertain_is_good=uncertain)) if full else None
-    try:
-        catalog = Catalog(layout, read_only=True)
-    except sqlite3.DatabaseError:  # verification says so
-        yield None
-        return
-    with closing(catalog):
-        yield AggregateLook(layout, catalog.aggregates, aggregate_policy(settings), source)
+    return 0 if whole and report.clean and not further else 1
 
 
 def _partition_line(item: PartitionReport) -> str:

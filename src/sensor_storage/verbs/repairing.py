@@ -1,0 +1,153 @@
+"""What `verify --repair` does: damaged files set aside, and what is then lacking read from Kafka again.
+
+ 1. look at everything; move damaged files below `damaged/`, until no more are found;
+ 2. make the catalog again if a file it knew has moved, or it has itself;
+ 3. put all that is staged in its place;
+ 4. find what is lacking: ranges the tree does not add up for, and holes in the ledger;
+ 5. read it from Kafka again (`Mender`), and put it in its place;
+ 6. make the aggregates again that are missing or no longer fit.
+
+Each step can be repeated; a death between two leaves less to repair.
+"""
+
+import itertools
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from sensor_storage.aggregation.check import AggregateLook
+from sensor_storage.aggregation.raw_hours import LocalHours
+from sensor_storage.aggregation.samples import judge_by
+from sensor_storage.clock import SystemClock
+from sensor_storage.config import Settings
+from sensor_storage.kafka.holes import plan_holes, tree_bounds
+from sensor_storage.kafka.mend import Mended, Mender
+from sensor_storage.kafka.topics import TopicDirectory
+from sensor_storage.main import aggregate_policy, build_compactor, build_decoder, build_log_reader
+from sensor_storage.model import Source
+from sensor_storage.storage.catalog import Catalog
+from sensor_storage.storage.durable import Disk
+from sensor_storage.storage.findings import Finding, span_name
+from sensor_storage.storage.held_staging import entries_now
+from sensor_storage.storage.holdings import Window
+from sensor_storage.storage.layout import Layout, StagedName
+from sensor_storage.storage.ownership import own
+from sensor_storage.storage.set_aside import set_aside
+from sensor_storage.storage.verify import verify
+from sensor_storage.storage.verify_report import VerifyReport
+from sensor_storage.verbs.aggregate import make_due
+from sensor_storage.verbs.options import Output
+from sensor_storage.verbs.rebuild import make_catalog
+
+
+def repair(output: Output, settings: Settings, layout: Layout) -> bool:
+    """Make whole what can be; is nothing lost? Owned while a service runs on the directory."""
+    with own(layout):
+        disk = Disk(layout.root)
+        disk.clear_aside()
+        moved, aggregates = _set_aside(output, settings, layout, disk)  # 1
+        if moved or not layout.catalog.exists():
+            make_catalog(output, settings, layout)  # 2
+        _compact(settings, layout)  # 3
+        mended = _mend(output, settings, layout, disk, forgotten=any(map(_remembers(layout), moved)))  # 4, 5
+        _compact(settings, layout)
+        make_due(output, settings, layout, again=aggregates)  # 6
+    _tell(output, mended)
+    return not mended.lost
+
+
+def _set_aside(output: Output, settings: Settings, layout: Layout, disk: Disk) -> tuple[list[Path], bool]:
+    """The files that were moved; and is anything else wrong with the aggregates?"""
+    moved: list[Path] = []
+    while True:
+        with look_at_aggregates(settings, layout, full=True) as look:
+            report = verify(layout, full=True, mark=False, witness=look)
+            wrong = look.finish().findings if look else []
+        paths = [path for path in _damaged(layout, [*report.findings, *wrong]) if path not in moved]
+        if not paths:
+            return moved, bool(wrong)
+        for path, target in set_aside(disk, layout, paths):
+            moved.append(path)
+            where, to = layout.relative(path), layout.relative(target)
+            output.item({"repair": "set_aside", "where": where, "to": to}, f"set aside: {where} is now {to}")
+        moved += [path for path in paths if path not in moved]
+
+
+def _damaged(layout: Layout, findings: list[Finding]) -> list[Path]:
+    return [layout.root / item.where for item in findings if item.kind == "damaged"]
+
+
+def _remembers(layout: Layout) -> Any:  # noqa: ANN401 - a predicate of paths
+    """Did the file hold entries of the ledger?"""
+    return lambda path: layout.ledger in path.parents or layout.staging in path.parents
+
+
+def _compact(settings: Settings, layout: Layout) -> None:
+    with closing(Catalog(layout)) as catalog:
+        now = SystemClock().now()
+        build_compactor(settings, layout, catalog).run_once(now, now, flush=True)
+
+
+def _mend(output: Output, settings: Settings, layout: Layout, disk: Disk, *, forgotten: bool) -> Mended:
+    report = verify(layout, full=True, mark=False)
+    log = build_log_reader(settings)
+    entries, committed, bounds = entries_now(layout), log.committed(), tree_bounds(layout)
+    topics = {entry.source.topic for entry in entries} | {place[0] for place in bounds}
+    ids = TopicDirectory(settings.kafka.client_properties()).ids(
+        sorted(topics | {topic for topic, _ in committed})
+    )
+    from_start = forgotten and settings.kafka.auto_offset_reset == "earliest"
+    holes = plan_holes(entries, bounds, committed, ids, log.bounds if from_start else None)
+    differing = _windows(report)
+    if differing or holes:
+        count = sum(window.stop - window.start for window in (*differing, *holes))
+        output.note(f"reading {count:,} offsets of {len(differing) + len(holes):,} ranges from Kafka")
+    worker, numbers, created = f"r{uuid.uuid4().hex[:12]}", itertools.count(), int(SystemClock().now() * 1000)
+    return Mender(
+        layout=layout,
+        disk=disk,
+        log=log,
+        ids=ids,
+        decode=build_decoder(settings).decode,
+        names=lambda: StagedName(created, worker, next(numbers), 0),
+        compression=settings.storage.parquet_compression,
+    ).mend(differing, holes)
+
+
+def _windows(report: VerifyReport) -> list[Window]:
+    return [Window(*source[:3], start, stop) for source, start, stop in report.differing]
+
+
+def _tell(output: Output, mended: Mended) -> None:
+    record = {
+        "repair": "stored",
+        "readings": mended.readings,
+        "dead_letters": mended.dead_letters,
+        "ledger_entries": mended.entries,
+    }
+    text = f"stored again from Kafka: {mended.readings:,} readings, {mended.dead_letters:,} dead letters"
+    output.item(record, text + f", {mended.entries:,} entries of the ledger")
+    for window, stored in mended.lost:
+        where = span_name(Source(*window.place, -1), window.start, window.stop)
+        words = f"Kafka no longer has these messages; {stored:,} of them are stored"
+        output.item({"repair": "lost", "where": where, "stored": stored}, f"lost: {where}: {words}")
+
+
+@contextmanager
+def look_at_aggregates(settings: Settings, layout: Layout, *, full: bool) -> Iterator[AggregateLook | None]:
+    """A look at the aggregates; without a catalog nobody knows which of them are due."""
+    if not layout.catalog.exists():
+        yield None
+        return
+    numbering, uncertain = settings.decode.quality_numbering, settings.aggregate.uncertain_is_good
+    source = LocalHours(layout, judge_by(numbering, uncertain_is_good=uncertain)) if full else None
+    try:
+        catalog = Catalog(layout, read_only=True)
+    except sqlite3.DatabaseError:  # verification says so
+        yield None
+        return
+    with closing(catalog):
+        yield AggregateLook(layout, catalog.aggregates, aggregate_policy(settings), source)
