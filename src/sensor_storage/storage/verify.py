@@ -81,10 +81,10 @@ def _open_catalog(layout: Layout, *, writable: bool) -> tuple[Catalog | None, li
     try:
         catalog = Catalog(layout, read_only=not writable)
         catalog.sums()
-        return catalog, []
     except sqlite3.DatabaseError as error:
         where = layout.relative(layout.catalog)
         return None, [Finding("damaged", where, f"cannot be read: {error}", "run `sensor-storage rebuild`")]
+    return catalog, []
 
 
 def _answered(tally: Tally, item: Difference) -> int:
