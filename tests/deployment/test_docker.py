@@ -17,11 +17,14 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PINNED = re.compile(r"^[\w./-]+:v?\d+\.\d+(\.\d+)?[\w.-]*$")
 CONTAINER_VERBS = ["docker-build", "docker-run", "compose-dev", "compose-up", "compose-down"]
 CLUSTER_VERBS = ["k8s-deploy", "k8s-logs", "k8s-delete"]
+# Would make it print the directories it enters, and take over the outer one's variables.
+OF_AN_OUTER_MAKE = {"MAKEFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "MFLAGS", "GNUMAKEFLAGS", "REGISTRY"}
 
 
 def make(*words: str, path: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
-    """A make verb on a machine that has only the programs in `path`."""
-    environment = {**os.environ, "PATH": str(path), **variables}
+    """A make verb on a machine that has only the programs in `path`; not a part of the make that runs tests."""
+    own = {name: value for name, value in os.environ.items() if name not in OF_AN_OUTER_MAKE}
+    environment = {**own, "PATH": str(path), **variables}
     return subprocess.run(
         [shutil.which("make") or "make", *words],
         cwd=ROOT,
