@@ -67,6 +67,7 @@ def build_ingest(settings: Settings, worker: str) -> IngestLoop:
             disk_high=settings.storage.disk_high_watermark,
             disk_low=settings.storage.disk_low_watermark,
             staging_max_bytes=settings.storage.staging_max_bytes,
+            dead_letters_max_bytes=settings.storage.dead_letters_max_bytes,
         ),
         watch=TopicWatch(topics, settings.kafka.topic_pattern),
         ingest=lambda: Ingest(

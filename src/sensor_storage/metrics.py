@@ -104,6 +104,11 @@ PARTITIONS: Final = _gauge("sensor_storage_partitions", "Partitions the worker r
 PAUSED: Final = _gauge(
     "sensor_storage_paused", "1 while the worker fetches nothing, as for a full disk; else 0.", "worker"
 )
+DEAD_LETTERS_USED: Final = _gauge(
+    "sensor_storage_dead_letters_used_ratio",
+    "The share of DEAD_LETTERS_MAX_BYTES that dead letters take; consumption pauses at 1.",
+    "worker",
+)
 KAFKA_UP: Final = _gauge(
     "sensor_storage_kafka_up", "1 while the worker reaches Kafka without an error; else 0.", "worker"
 )

@@ -21,6 +21,7 @@ from sensor_storage.log import get
 from sensor_storage.storage.accounts import Accounts
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.compact import Compactor, CompactReport
+from sensor_storage.storage.dead_letters import DeadLetterSizes
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import ask, socket_path
@@ -35,6 +36,7 @@ from sensor_storage.storage.status import (
 
 _STATUS_SECONDS = 1.0
 _ROUND_SECONDS = 1.0
+_LETTER_SECONDS = 10.0
 _log = get("pipeline")
 
 
@@ -69,6 +71,8 @@ class IngestLoop:
         self._make_ingest = ingest
         self._started = clock.now()
         self._status_at = 0.0
+        self._letters = DeadLetterSizes(layout)
+        self._letter_bytes, self._letters_at = 0, float("-inf")
         self._control = Control(socket_path(layout, worker), {"cut": self._cut})
         self._ingest: Ingest | None = None
 
@@ -106,11 +110,15 @@ class IngestLoop:
 
     def _pause_reason(self, ingest: Ingest) -> str:
         staged = sum(_size(path) for _, path in self._layout.staged_files())
+        now = self._clock.monotonic()
+        if now - self._letters_at >= _LETTER_SECONDS:
+            self._letters_at, self._letter_bytes = now, self._letters.total()
         return pause_reason(
             self._limits,
             paused=bool(ingest.paused),
             disk_used=self._disk.used_share(),
             staging_bytes=staged,
+            dead_letter_bytes=self._letter_bytes,
             disk_full=ingest.disk_full and not ingest.cut(),
         )
 
@@ -136,6 +144,7 @@ class IngestLoop:
                 segment_bytes=counts.segment_bytes,
                 watermark=ingest.watermark,
                 paused=ingest.paused,
+                dead_letters_used=self._letter_bytes / max(self._limits.dead_letters_max_bytes, 1),
                 kafka_error=self._watch.error,
                 halted=halted,
                 **process_use(),

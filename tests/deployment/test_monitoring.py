@@ -124,6 +124,15 @@ FAULTS = {
         "25m",
         "2% of the messages can't become readings.",
     ),
+    "SensorStorageDeadLettersFull": Fault(
+        {
+            'sensor_storage_dead_letters_used_ratio{worker="ingest-0"}': "0.81x60",
+            'sensor_storage_dead_letters_used_ratio{worker="ingest-1"}': "0.81x60",
+        },
+        {'sensor_storage_dead_letters_used_ratio{worker="ingest-0"}': "0.79x60"},
+        "6m",
+        "Dead letters take 81% of their room; at 100% consumption pauses.",
+    ),
     "SensorStorageReadingsMissing": Fault(
         {"sensor_storage_received_readings": "100x60", "sensor_storage_stored_readings": "90x60"},
         {"sensor_storage_received_readings": "100x60", "sensor_storage_stored_readings": "110x60"},

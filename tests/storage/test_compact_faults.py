@@ -118,7 +118,7 @@ def test_ledger_entries_that_move_while_they_are_read_are_not_missed(tmp_path: P
 
 def _newer(readings: Readings, entry: LedgerEntry) -> memoryview:
     footer = Footer(
-        kind="segment", rows=len(readings), totals=totals_of(readings), ledger=(entry,), min_writer_version=2
+        kind="segment", rows=len(readings), totals=totals_of(readings), ledger=(entry,), min_writer_version=3
     )
     return encode_readings(readings, footer)
 
@@ -148,7 +148,7 @@ def test_a_newer_programs_ledger_is_not_written_over(layout: Layout) -> None:
     _stage(layout, 0)
     compactor(layout).run_once(NOW, NOW, flush=True)
     (ledger,) = layout.ledger_files()
-    newer = encode_table(CheckedFile(ledger).parquet.read(), LedgerFooter(rows=1, min_writer_version=2))
+    newer = encode_table(CheckedFile(ledger).parquet.read(), LedgerFooter(rows=1, min_writer_version=3))
     ledger.write_bytes(newer)
     staged = _stage(layout, 1)
     with pytest.raises(Halt, match="writer version 2"):

@@ -75,9 +75,20 @@ def test_a_large_run_is_merged_no_further() -> None:
 def test_consumption_pauses_before_disk_or_staging_overflow_and_goes_on_by_itself(
     paused: bool, used: float, staged: int, full: bool, pauses: bool
 ) -> None:
-    limits = Limits(disk_high=0.95, disk_low=0.90, staging_max_bytes=100)
-    reason = pause_reason(limits, paused=paused, disk_used=used, staging_bytes=staged, disk_full=full)
+    limits = Limits(disk_high=0.95, disk_low=0.90, staging_max_bytes=100, dead_letters_max_bytes=50)
+    reason = pause_reason(
+        limits, paused=paused, disk_used=used, staging_bytes=staged, dead_letter_bytes=49, disk_full=full
+    )
     assert bool(reason) == pauses
+
+
+@pytest.mark.parametrize(("taken", "pauses"), [(49, False), (50, True)])
+def test_consumption_pauses_rather_than_drop_dead_letters(taken: int, pauses: bool) -> None:
+    limits = Limits(disk_high=0.95, disk_low=0.90, staging_max_bytes=100, dead_letters_max_bytes=50)
+    reason = pause_reason(
+        limits, paused=False, disk_used=0.1, staging_bytes=0, dead_letter_bytes=taken, disk_full=False
+    )
+    assert ("DEAD_LETTERS_MAX_BYTES" in reason) == pauses
 
 
 def test_the_watermark_is_the_least_kafka_time_of_the_partitions_that_lag() -> None:

@@ -1,8 +1,22 @@
 import base64
+import json
+from pathlib import Path
 
-from sensor_storage.storage.layout import Layout
+import pyarrow.parquet as pq
+import pytest
+
+from sensor_storage.storage.dead_letters import DeadLetterSizes
+from sensor_storage.storage.durable import Disk
+from sensor_storage.storage.layout import Layout, StagedName
+from sensor_storage.storage.ledger import LedgerEntry, fold
+from sensor_storage.storage.ledger_files import read_all_ledgers
+from sensor_storage.storage.ownership import alone, own
+from sensor_storage.storage.parquet import CheckedFile, totals_of
+from sensor_storage.storage.segments import encode_segment
+from sensor_storage.storage.verify import verify
 from support.command import Run
-from support.samples import dead_letter, keep_dead_letters
+from support.samples import SOURCE, dead_letter, keep_dead_letters
+from support.trees import compactor, readings_of, stored_rows
 
 
 def test_the_newest_come_first_with_the_promised_fields(run: Run, layout: Layout) -> None:
@@ -20,6 +34,7 @@ def test_the_newest_come_first_with_the_promised_fields(run: Run, layout: Layout
         "reason": "timestamp",
         "error": "not JSON: unexpected end",
         "value_bytes": 1,
+        "replayed": False,
     }
     assert summary == {"type": "summary", "dead_letters": 3, "more": False, "damaged": 0}
 
@@ -89,3 +104,149 @@ def test_a_damaged_file_is_named_and_the_rest_is_listed(run: Run, layout: Layout
     assert done.code == 1
     assert [line.get("kafka_offset") for line in done.lines()] == [2, None]
     assert path.name in done.err
+
+
+NOW = 1_800_000_000.0
+AHEAD = b'{"asset_id":"m","ts":"2024-01-05T00:00:00Z","a":1,"b":2}'
+LETTERS = {3: AHEAD, 5: b"{", 8: AHEAD.replace(b'"a":1', b'"a":7')}
+FIX = {"TIMESTAMP_MAX_AHEAD": "30d"}
+
+
+@pytest.fixture
+def consumed(layout: Layout) -> Layout:
+    """Ten messages the ledger answers for: seven readings and three letters, of which a setting would read two."""
+    letters = [dead_letter(offset, value=value) for offset, value in LETTERS.items()]
+    keep_dead_letters(layout, letters[:1])
+    keep_dead_letters(layout, letters[1:], number=1)
+    readings = readings_of([offset for offset in range(10) if offset not in LETTERS])
+    (totals,) = totals_of(readings)
+    entry = LedgerEntry(SOURCE, 0, 10, 10, totals.readings, 3, 0, totals.hash_sum)
+    path = layout.staged(StagedName(int(NOW * 1000), "ingest0", 0, 0))
+    Disk(layout.root).publish_bytes(path, encode_segment(readings, [entry], "zstd"))
+    assert _findings(layout) == []
+    return layout
+
+
+def _findings(layout: Layout) -> list[object]:
+    return [*verify(layout, full=True, mark=False).findings]
+
+
+def _fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in FIX.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize("compacted", [False, True], ids=["staged", "in hour files"])
+def test_after_a_fix_letters_become_readings_once_with_their_identity(
+    run: Run, consumed: Layout, monkeypatch: pytest.MonkeyPatch, compacted: bool
+) -> None:
+    assert run("dead-letters", "replay", "--json").lines()[-1]["unreadable"] == 3
+    before = stored_rows(consumed)
+    _fix(monkeypatch)
+    dry = run("dead-letters", "replay", "--dry-run", "--json").lines()[-1]
+    assert (dry["replayed"], dry["readings"], stored_rows(consumed)) == (2, 4, before)
+    if compacted:
+        compactor(consumed).run_once(NOW, NOW, flush=True)
+    summary = run("dead-letters", "replay", "--json").lines()[-1]
+    expected = {"letters": 3, "replayed": 2, "readings": 4, "already": 0, "unreadable": 1, "pending": 0}
+    assert {name: summary[name] for name in expected} == expected
+    new = [row[:3] for row in stored_rows(consumed) if row not in before]
+    assert new == [(SOURCE, offset, index) for offset in (3, 8) for index in (0, 1)]
+    assert _findings(consumed) == []
+    for _ in range(2):
+        again = run("dead-letters", "replay", "--json").lines()[-1]
+        assert (again["replayed"], again["already"]) == (0, 2)
+        compactor(consumed).run_once(NOW, NOW, flush=True)
+        assert _findings(consumed) == []
+    assert len(stored_rows(consumed)) == 11
+    listed = run("dead-letters", "list", "--json").lines()[:-1]
+    assert {line["kafka_offset"]: line["replayed"] for line in listed} == {3: True, 5: False, 8: True}
+    (partition,) = verify(consumed, full=True, mark=False).partitions
+    assert (partition.stored, partition.readings, partition.dead_letters) == (9, 11, 1)
+
+
+def test_the_mark_survives_folding_and_a_lost_replay_is_missing(
+    run: Run, consumed: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fix(monkeypatch)
+    run("dead-letters", "replay", "--reason", "not-json")
+    entries = read_all_ledgers(consumed)
+    assert [entry.start for entry in fold([*entries, *entries]) if entry.fate == "replayed"] == [3, 8]
+    compactor(consumed).run_once(NOW, NOW, flush=True)
+    assert [entry.start for entry in read_all_ledgers(consumed) if entry.fate == "replayed"] == [3, 8]
+    (path,) = [path for path in consumed.hour_files() if CheckedFile(path).readings().series[0].sensor == "a"]
+    path.unlink()
+    consumed.catalog.unlink()
+    assert "readings" in str(_findings(consumed))
+
+
+def test_letters_whose_segment_was_never_written_or_was_consumed_again_are_left_alone(
+    run: Run, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_dead_letters(layout, [dead_letter(0, value=AHEAD), dead_letter(50, value=AHEAD)])
+    readings = readings_of(range(10))  # offset 0 came again, after the fix
+    (totals,) = totals_of(readings)
+    entry = LedgerEntry(SOURCE, 0, 10, 10, totals.readings, 0, 0, totals.hash_sum)
+    path = layout.staged(StagedName(int(NOW * 1000), "ingest0", 0, 0))
+    Disk(layout.root).publish_bytes(path, encode_segment(readings, [entry], "zstd"))
+    _fix(monkeypatch)
+    summary = run("dead-letters", "replay", "--json").lines()[-1]
+    assert (summary["replayed"], summary["already"], summary["pending"]) == (0, 1, 1)
+    assert len(layout.staged_files()) == 1
+
+
+def test_a_replay_runs_beside_the_service_and_alone_of_its_kind(
+    run: Run, consumed: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fix(monkeypatch)
+    with own(consumed), alone(consumed, "replay"):
+        done = run("dead-letters", "replay")
+        assert (done.code, "another process" in done.err) == (5, True)
+    with own(consumed):
+        assert run("dead-letters", "replay", "--json").lines()[-1]["replayed"] == 2
+
+
+def test_a_damaged_file_does_not_keep_the_others_from_being_replayed_or_exported(
+    run: Run, consumed: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fix(monkeypatch)
+    path = consumed.dead_letter_files()[0]
+    path.write_bytes(path.read_bytes()[:-3])
+    done = run("dead-letters", "replay", "--json")
+    assert (done.code, done.lines()[-1]["replayed"], done.lines()[-1]["damaged"]) == (1, 1, 1)
+    done = run("dead-letters", "export", "-o", str(tmp_path / "letters.ndjson"), "--json")
+    assert (done.code, done.lines()[-1]["dead_letters"]) == (1, 2)
+
+
+@pytest.mark.usefixtures("consumed")
+def test_letters_are_exported_whole(run: Run, tmp_path: Path) -> None:
+    lines, table = tmp_path / "letters.ndjson", tmp_path / "letters.parquet"
+    assert run("dead-letters", "export", "-o", str(lines)).code == 0
+    assert run("dead-letters", "export", "-o", str(table), "--reason", "not-json").code == 0
+    found = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [(one["kafka_offset"], one["value"].encode()) for one in found] == list(LETTERS.items())
+    assert found[0]["headers"][1] == {"name": "from", "value": "gateway"}
+    read = pq.read_table(table)
+    assert dict(zip(read["kafka_offset"].to_pylist(), read["value"].to_pylist(), strict=True)) == LETTERS
+    assert run("dead-letters", "export", "-o", str(lines)).code == 2
+    assert run("dead-letters", "export", "-o", str(tmp_path / "letters.txt")).code == 2
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [lines.name, table.name]
+
+
+def test_a_time_no_calendar_has_is_shown_and_its_file_is_not_damaged(run: Run, layout: Layout) -> None:
+    letter = dead_letter(1)
+    beyond = type(letter)(
+        **{name: getattr(letter, name) for name in letter.__slots__} | {"timestamp": 1 << 60}
+    )
+    keep_dead_letters(layout, [beyond])
+    (line, summary) = run("dead-letters", "list", "--json").lines()
+    assert line["kafka_timestamp"] == f"{1 << 60} ms since 1970"
+    assert summary["damaged"] == 0
+
+
+def test_the_room_that_letters_take_is_what_their_files_take(layout: Layout) -> None:
+    sizes = DeadLetterSizes(layout)
+    assert sizes.total() == 0
+    for number in range(3):
+        keep_dead_letters(layout, [dead_letter(number)], number=number)
+        assert sizes.total() == sum(path.stat().st_size for path in layout.dead_letter_files())

@@ -24,7 +24,7 @@ from sensor_storage.errors import Damaged
 from sensor_storage.model import Series
 from sensor_storage.storage.parquet import (
     FORMAT_VERSION,
-    WRITER_VERSION,
+    OLDEST_WRITER,
     CheckedFile,
     add_footer,
     checked_digest,
@@ -117,7 +117,7 @@ class AggregateFooter(msgspec.Struct, frozen=True, kw_only=True):
     carry_out: Carry | None = None
     tails: dict[int, tuple[float, ...]] = {}
     format_version: int = FORMAT_VERSION
-    min_writer_version: int = WRITER_VERSION
+    min_writer_version: int = OLDEST_WRITER
 
 
 _DECODER = msgspec.json.Decoder(AggregateFooter)

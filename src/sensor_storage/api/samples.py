@@ -56,6 +56,7 @@ def _ingest(status: IngestStatus, now: float) -> Iterator[Sample]:
     yield metrics.TOPICS.sample(status.topics, worker)
     yield metrics.PARTITIONS.sample(len(status.partitions), worker)
     yield metrics.PAUSED.sample(bool(status.paused), worker)
+    yield metrics.DEAD_LETTERS_USED.sample(status.dead_letters_used, worker)
     yield metrics.KAFKA_UP.sample(not status.kafka_error, worker)
 
 

@@ -87,7 +87,7 @@ class Place(BaseModel):
 class Fate(BaseModel):
     """What the ledger says of the range of offsets a message is in."""
 
-    fate: Literal["consumed", "gap"]
+    fate: Literal["consumed", "gap", "replayed"]
     first_offset: int
     last_offset: int
     reason: str = ""

@@ -174,6 +174,11 @@ class StorageSettings(Branch):
         ByteSize(20_000_000_000),
         "Consumption pauses while this much waits in `staging` to be put in its place.",
     )
+    dead_letters_max_bytes: kinds.Size = _setting(
+        "DEAD_LETTERS_MAX_BYTES",
+        ByteSize(10_000_000_000),
+        "Consumption pauses while dead letters take so much; they are never deleted, and an alert comes at 80 %.",
+    )
     disk_high_watermark: kinds.Share = _setting(
         "DISK_HIGH_WATERMARK", 0.95, "Consumption pauses while more than this share of the disk is used."
     )

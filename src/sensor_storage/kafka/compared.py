@@ -86,13 +86,20 @@ def compare(
                         yield _compared(mine, decode(mine), holdings)
 
 
+def made_of(
+    batch: MessageBatch, readings: Readings
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64]]:
+    """For each reading its message's place in a batch of one source in order; by message readings and hashes."""
+    place = np.searchsorted(batch.offset, readings.offset)
+    sums = np.zeros(len(batch), np.uint64)
+    np.add.at(sums, place, readings.hashes if len(readings) else np.empty(0, np.uint64))
+    return place, np.bincount(place, minlength=len(batch)), sums
+
+
 def _compared(batch: MessageBatch, decoded: Decoded, holdings: Holdings) -> Compared:
     count = len(batch)
     (source,) = batch.source.compact().values
-    readings = decoded.readings
-    place = np.searchsorted(batch.offset, readings.offset)
-    sums = np.zeros(count, np.uint64)
-    np.add.at(sums, place, readings.hashes if len(readings) else np.empty(0, np.uint64))
+    place, made, sums = made_of(batch, decoded.readings)
     dead, empty = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
     dead[[item.row for item in decoded.rejected]] = True
     empty[decoded.empty] = True
@@ -101,7 +108,7 @@ def _compared(batch: MessageBatch, decoded: Decoded, holdings: Holdings) -> Comp
         batch=batch,
         decoded=decoded,
         place=place,
-        made=np.bincount(place, minlength=count),
+        made=made,
         sums=sums,
         dead=dead,
         empty=empty,

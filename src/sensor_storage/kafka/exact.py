@@ -273,13 +273,13 @@ class _Reader:
         if timestamp < self._rules.earliest:
             raise Refused(
                 Reason.TIMESTAMP_OUT_OF_RANGE,
-                f"{at(where)}the time {timestamp} µs is before the earliest, {self._rules.earliest} µs",
+                f"{at(where)}the time {spelled(timestamp)} is before the earliest, {spelled(self._rules.earliest)}",
                 hint="set the sender's clock, or lower TIMESTAMP_MIN",
             )
         if timestamp > self._latest:
             raise Refused(
                 Reason.TIMESTAMP_OUT_OF_RANGE,
-                f"{at(where)}the time {timestamp} µs is after the latest, {self._latest} µs",
+                f"{at(where)}the time {spelled(timestamp)} is after the latest, {spelled(self._latest)}",
                 hint="set the sender's clock, or raise TIMESTAMP_MAX_AHEAD",
             )
 

@@ -60,7 +60,9 @@ class Mender:
         decode: Decode,
         names: Callable[[], StagedName],
         compression: str,
+        replayed: Mapping[Source, NDArray[np.int64]],
     ) -> None:
+        self._replayed = replayed
         self._layout = layout
         self._disk = disk
         self._log = log
@@ -87,7 +89,7 @@ class Mender:
             there = self._at_kafka(window)
             if there.start > window.start:
                 self._lose(window._replace(stop=there.start), holdings, is_hole=are_holes)
-            account = _Account(there)
+            account = _Account(there, self._replayed)
             for part in compare(self._log, self._decode, holdings, there):  # 2
                 self._take(part)
                 account.add(part)
@@ -149,8 +151,9 @@ class Mender:
 class _Account:
     """The ledger's entries for a hole, as its messages are read in order."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: Window, replayed: Mapping[Source, NDArray[np.int64]]) -> None:
         self._window = window
+        self._replayed = replayed
         self._reached = window.start
         self._last: Source | None = None
         self._open: list[LedgerEntry] = []
@@ -160,6 +163,9 @@ class _Account:
         lacking = part.lost | part.short
         readings = np.where(lacking, part.made, part.held.readings)
         hashes = np.where(lacking, part.sums, part.held.hashes)
+        if part.source in self._replayed:  # their readings are told of by the replay
+            again = np.isin(part.offsets, self._replayed[part.source])
+            readings[again], hashes[again] = 0, 0
         letters = (part.held.letter | (lacking & part.dead)) & (readings == 0)
         stop = int(part.offsets[-1]) + 1
         self._open.append(

@@ -12,7 +12,7 @@ columns. The columns' functions answer only for what they know; the rest is left
 
 import math
 import re
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from sensor_storage.kafka.refusal import Reason, Refused
 
@@ -20,6 +20,7 @@ MICROSECONDS = 1_000_000
 LATEST_MS = 253_402_300_799_999
 """The last millisecond of the year 9999."""
 SECONDS_BELOW, MILLIS_BELOW, MICROS_BELOW, NANOS_BELOW = 10**11, 10**14, 10**17, 10**20
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_ORDINAL = datetime(1970, 1, 1).toordinal()  # noqa: DTZ001 - only its day counts
 _DATE = r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"
 _CLOCK = r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]+))?)?"
@@ -39,6 +40,14 @@ def read_timestamp(given: object, zone: tzinfo) -> int:
     if isinstance(given, bool) or not isinstance(given, int | float):
         raise Refused(Reason.BAD_TIMESTAMP, f"the time is {_kind(given)}", hint=_HINT)
     return _from_float(given) if isinstance(given, float) else _from_integer(given)
+
+
+def spelled(instant: int) -> str:
+    """An instant in µs as people read it; one beyond the calendar as a number."""
+    try:
+        return (_EPOCH + timedelta(microseconds=instant)).isoformat().replace("+00:00", "Z")
+    except OverflowError:
+        return f"{instant} µs since 1970"
 
 
 def _from_integer(number: int) -> int:

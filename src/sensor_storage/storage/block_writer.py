@@ -17,6 +17,7 @@ from sensor_storage.storage.parquet import (
     table_writer,
     to_arrow,
     totals_of,
+    writer_for,
 )
 from sensor_storage.storage.readings import Readings, conflicts
 
@@ -86,6 +87,7 @@ class BlockWriter:
             totals=self._totals.result(),
             sensor_hour=sensor_hour,
             ledger=tuple(ledger),
+            min_writer_version=writer_for(ledger),
             conflicts=self._conflicts if sensor_hour else 0,
         )
         add_footer(self._writer, footer)

@@ -1,6 +1,7 @@
 """Dead letters on disk: messages that could not become readings, kept whole."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pyarrow as pa
 from sensor_storage.errors import Damaged
 from sensor_storage.model import DECODE_REVISION, Address, Source
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.parquet import FORMAT_VERSION, WRITER_VERSION, CheckedFile, encode_table
+from sensor_storage.storage.parquet import FORMAT_VERSION, OLDEST_WRITER, CheckedFile, encode_table
 
 Headers = list[tuple[str, bytes | None]]
 
@@ -39,7 +40,7 @@ class DeadLetterFooter(msgspec.Struct, frozen=True, kw_only=True):
     kind: str = "dead-letters"
     rows: int
     format_version: int = FORMAT_VERSION
-    min_writer_version: int = WRITER_VERSION
+    min_writer_version: int = OLDEST_WRITER
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,12 @@ class DeadLetter:
 
 def encode_dead_letters(letters: Sequence[DeadLetter], compression: str) -> memoryview:
     """The bytes of a dead letter file."""
+    footer = DeadLetterFooter(rows=len(letters))
+    return encode_table(dead_letter_table(letters), footer, compression=compression)
+
+
+def dead_letter_table(letters: Sequence[DeadLetter]) -> pa.Table:
+    """The columns of SCHEMA."""
     rows = [
         {
             "kafka_topic": letter.address.source.topic,
@@ -79,8 +86,7 @@ def encode_dead_letters(letters: Sequence[DeadLetter], compression: str) -> memo
         }
         for letter in letters
     ]
-    table = pa.Table.from_pylist(rows, schema=SCHEMA)
-    return encode_table(table, DeadLetterFooter(rows=len(rows)), compression=compression)
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
 def read_dead_letters(path: Path) -> list[DeadLetter]:
@@ -88,6 +94,8 @@ def read_dead_letters(path: Path) -> list[DeadLetter]:
     table = CheckedFile(path).parquet.read()
     if table.schema.names != SCHEMA.names:
         raise Damaged(f"{path}: not a dead letter file")
+    # As numbers: a producer may set times beyond the calendar.
+    times = table["kafka_timestamp"].cast(pa.int64()).to_pylist()
     return [
         DeadLetter(
             address=Address(
@@ -99,22 +107,64 @@ def read_dead_letters(path: Path) -> list[DeadLetter]:
                 ),
                 row["kafka_offset"],
             ),
-            timestamp=int(row["kafka_timestamp"].timestamp() * 1000),
+            timestamp=int(timestamp or 0),
             key=row["key"],
             value=row["value"],
             headers=[(header["name"], header["value"]) for header in row["headers"]],
             reason=row["reason"],
             error=row["error"],
         )
-        for row in table.to_pylist()
+        for row, timestamp in zip(table.drop(["kafka_timestamp"]).to_pylist(), times, strict=True)
     ]
 
 
-def all_dead_letters(layout: Layout) -> Iterator[DeadLetter]:
-    """Every dead letter of the data directory, oldest file first; a message kept twice comes once."""
+def dead_letters_by_file(
+    layout: Layout, damaged: Callable[[str], object], *, newest_first: bool = False
+) -> Iterator[list[DeadLetter]]:
+    """The dead letters of the data directory, a file's after the other's; a message kept twice comes once.
+
+    Damaged files are told of and passed over.
+    """
     seen: set[Address] = set()
-    for path in layout.dead_letter_files():
-        for letter in read_dead_letters(path):
+    paths = layout.dead_letter_files()
+    for path in reversed(paths) if newest_first else paths:
+        try:
+            letters = read_dead_letters(path)
+        except FileNotFoundError:
+            continue
+        except (Damaged, pa.ArrowException, KeyError, ValueError) as error:
+            damaged(error.message if isinstance(error, Damaged) else f"{path}: cannot be read: {error}")
+            continue
+        fresh = []
+        for letter in reversed(letters) if newest_first else letters:
             if letter.address not in seen:
                 seen.add(letter.address)
-                yield letter
+                fresh.append(letter)
+        yield fresh
+
+
+def all_dead_letters(layout: Layout) -> Iterator[DeadLetter]:
+    """Every dead letter of the data directory, oldest file first; damaged files are passed over."""
+    for letters in dead_letters_by_file(layout, lambda _: None):
+        yield from letters
+
+
+class DeadLetterSizes:
+    """The bytes of all dead letters; a day's folder is looked through again only when something came to it."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._days: dict[Path, tuple[int, int]] = {}
+
+    def total(self) -> int:
+        """The bytes as they are now."""
+        total = 0
+        for day in self._layout.dead_letters.glob("*/*/*"):
+            stamp = day.stat().st_mtime_ns
+            known = self._days.get(day)
+            if known is None or known[0] != stamp:
+                with os.scandir(day) as listing:
+                    known = (stamp, sum(item.stat().st_size for item in listing))
+                self._days[day] = known
+            total += known[1]
+        return total

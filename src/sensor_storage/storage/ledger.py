@@ -19,7 +19,7 @@ from sensor_storage.storage.spans import Span, joined
 MAX_MESSAGES_PER_ENTRY = 1 << 18
 _HASH_MODULUS = 1 << 64
 
-Fate: TypeAlias = Literal["consumed", "gap"]
+Fate: TypeAlias = Literal["consumed", "gap", "replayed"]
 
 
 class LedgerEntry(msgspec.Struct, frozen=True, order=True):
@@ -27,7 +27,8 @@ class LedgerEntry(msgspec.Struct, frozen=True, order=True):
 
     Of `messages`, `dead_letters` could not be decoded and `empty` had no value; the rest gave `readings`,
     whose row hashes add up to `hash_sum` mod 2^64. A gap has no messages but a `reason`: Kafka no longer
-    had them.
+    had them. A replay tells of one message, in a range that another entry answers for, that it is a dead letter no
+    more (`dead_letters` is -1): it has given `readings` since.
     """
 
     source: Source
@@ -68,21 +69,28 @@ class LedgerEntry(msgspec.Struct, frozen=True, order=True):
 def fold(entries: Iterable[LedgerEntry]) -> list[LedgerEntry]:
     """The same memory in fewer entries: covered ones dropped, adjacent ones joined. Idempotent."""
     folded: list[LedgerEntry] = []
+    replays = []
     for entry in uncovered(entries):
-        if folded and folded[-1].joins(entry):
+        if entry.fate == "replayed":
+            replays.append(entry)
+        elif folded and folded[-1].joins(entry):
             folded[-1] = folded[-1].followed_by(entry)
         else:
             folded.append(entry)
-    return folded
+    return sorted([*folded, *replays])
 
 
 def uncovered(entries: Iterable[LedgerEntry]) -> Iterator[LedgerEntry]:
     """The entries in order, without those that lie inside an earlier or wider one of the same source.
 
-    Without a topic id only equal entries are one: the same range may answer for a recreated topic.
+    Without a topic id only equal entries are one: the same range may answer for a recreated topic. Replays lie in
+    the range of another entry by nature.
     """
     reached: tuple[Source, int] | None = None
     for entry in sorted(set(entries), key=lambda item: (item.source, item.start, -item.stop, item)):
+        if entry.fate == "replayed":
+            yield entry
+            continue
         inside = reached and reached[0] == entry.source and entry.stop <= reached[1]
         if inside and entry.source.topic_id:
             continue
@@ -152,3 +160,12 @@ class Coverage:
 def covered(entries: Iterable[LedgerEntry]) -> list[Span]:
     """What the entries answer for together, whatever their source."""
     return joined((entry.start, entry.stop) for entry in entries)
+
+
+def replayed_offsets(entries: Iterable[LedgerEntry]) -> dict[Source, NDArray[np.int64]]:
+    """By source the offsets of dead letters that have become readings, in order."""
+    found: dict[Source, set[int]] = {}
+    for entry in entries:
+        if entry.fate == "replayed":
+            found.setdefault(entry.source, set()).add(entry.start)
+    return {source: np.array(sorted(offsets), np.int64) for source, offsets in found.items()}

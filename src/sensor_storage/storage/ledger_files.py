@@ -18,10 +18,11 @@ from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ledger import LedgerEntry, fold, unknown
 from sensor_storage.storage.parquet import (
     FORMAT_VERSION,
-    WRITER_VERSION,
+    OLDEST_WRITER,
     CheckedFile,
     encode_table,
     refuse_newer,
+    writer_for,
 )
 
 _FIELDS: list[Any] = [
@@ -50,7 +51,7 @@ class LedgerFooter(msgspec.Struct, frozen=True, kw_only=True):
     kind: str = "ledger"
     rows: int
     format_version: int = FORMAT_VERSION
-    min_writer_version: int = WRITER_VERSION
+    min_writer_version: int = OLDEST_WRITER
 
 
 def read_ledger(path: Path) -> list[LedgerEntry]:
@@ -74,7 +75,7 @@ def fold_into_ledger(
     held = read_ledger(path) if path.exists() else []
     folded = fold([*held, *_new(layout, path, list(entries))])
     if folded != held:
-        footer = LedgerFooter(rows=len(folded))
+        footer = LedgerFooter(rows=len(folded), min_writer_version=writer_for(folded))
         disk.publish_bytes(path, encode_table(_table(folded), footer, compression=compression))
     return folded
 

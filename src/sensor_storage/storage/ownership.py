@@ -47,6 +47,16 @@ def own(layout: Layout, *, wait_seconds: float = 0) -> Lock:
     return Lock(file)
 
 
+def alone(layout: Layout, act: str) -> Lock:
+    """Be the only one who does this, whether or not a service owns the directory. Owned while another does."""
+    layout.run.mkdir(parents=True, exist_ok=True)
+    file = (layout.run / f"{act}.lock").open("a+")
+    if not _locked(file):
+        file.close()
+        raise Owned(f"{act}: another process does this on {layout.root}", hint="wait until it is done")
+    return Lock(file)
+
+
 def is_owned(layout: Layout) -> bool:
     """Does a running service hold the directory?"""
     try:

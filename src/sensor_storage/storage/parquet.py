@@ -7,7 +7,7 @@ miss flips in the footer, some of which abort the process that reads them; so th
 
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from hashlib import blake2b, sha256
@@ -28,8 +28,11 @@ from sensor_storage.storage.readings import Readings
 from sensor_storage.storage.series_column import SeriesColumn, factorize
 
 FORMAT_VERSION: Final = 1
-WRITER_VERSION: Final = 1
+WRITER_VERSION: Final = 2
 """A file whose `min_writer_version` is above this must not be merged by this program."""
+
+OLDEST_WRITER: Final = 1
+"""What a file says that any program so far may merge."""
 
 _FOOTER_KEY = "sensor_storage"
 _DIGEST_KEY = "sensor_storage.digest"
@@ -102,13 +105,13 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True):
     sensor_hour: SensorHour | None = None
     conflicts: int = 0
     format_version: int = FORMAT_VERSION
-    min_writer_version: int = WRITER_VERSION
+    min_writer_version: int = OLDEST_WRITER
 
 
 class Version(msgspec.Struct, frozen=True):
     """The part of every file's footer that every program understands."""
 
-    min_writer_version: int = WRITER_VERSION
+    min_writer_version: int = OLDEST_WRITER
 
 
 _FOOTER_DECODER = msgspec.json.Decoder(Footer)
@@ -323,6 +326,11 @@ class CheckedFile:
             return Readings.empty()
         rows = self.parquet.read_row_groups(groups, use_threads=False)
         return from_arrow(rows.slice(start - first, stop - start))
+
+
+def writer_for(ledger: Iterable[LedgerEntry]) -> int:
+    """The least writer version that understands these entries: the first one knows of no replays."""
+    return WRITER_VERSION if any(entry.fate == "replayed" for entry in ledger) else OLDEST_WRITER
 
 
 def refuse_newer(footer: Footer | Version, path: Path) -> None:

@@ -3,12 +3,18 @@
 from collections.abc import Sequence
 
 from sensor_storage.storage.ledger import LedgerEntry
-from sensor_storage.storage.parquet import Footer, encode_readings, totals_of
+from sensor_storage.storage.parquet import Footer, encode_readings, totals_of, writer_for
 from sensor_storage.storage.readings import Readings
 
 
 def encode_segment(readings: Readings, ledger: Sequence[LedgerEntry], compression: str) -> memoryview:
     """The bytes of a segment: readings in canonical order, and in the footer what they answer for."""
     ordered = readings.sorted()
-    footer = Footer(kind="segment", rows=len(ordered), totals=totals_of(ordered), ledger=tuple(ledger))
+    footer = Footer(
+        kind="segment",
+        rows=len(ordered),
+        totals=totals_of(ordered),
+        ledger=tuple(ledger),
+        min_writer_version=writer_for(ledger),
+    )
     return encode_readings(ordered, footer, compression=compression)

@@ -30,7 +30,10 @@ class PartitionStatus(msgspec.Struct, frozen=True):
 
 
 class IngestStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One ingest worker. Counts are since its start; `watermark` and `time` are seconds since 1970."""
+    """One ingest worker. Counts are since its start; `watermark` and `time` are seconds since 1970.
+
+    `dead_letters_used` is the share of the room for dead letters that they take.
+    """
 
     worker: str
     pid: int
@@ -47,6 +50,7 @@ class IngestStatus(msgspec.Struct, frozen=True, kw_only=True):
     segment_bytes: int
     watermark: float
     paused: str = ""
+    dead_letters_used: float = 0.0
     kafka_error: str = ""
     halted: str = ""
     resident_bytes: int = 0

@@ -96,9 +96,11 @@ class OffsetSet:
 class SourceTally:
     """The sums of one source, cut at the bounds of its ledger entries."""
 
-    def __init__(self, entries: Sequence[LedgerEntry]) -> None:
+    def __init__(self, entries: Sequence[LedgerEntry], replays: Sequence[LedgerEntry] = ()) -> None:
         self.entries = tuple(entries)
-        bounds = [bound for entry in entries for bound in (entry.start, entry.stop)]
+        self._replays = sorted(replays)
+        self._replayed = np.array([entry.start for entry in self._replays], np.int64)
+        bounds = [bound for entry in (*entries, *replays) for bound in (entry.start, entry.stop)]
         self._edges = np.unique(np.array(bounds, np.int64))
         width = len(self._edges) + 1
         self._readings = np.zeros(width, np.int64)
@@ -138,7 +140,8 @@ class SourceTally:
             self.unanswered.add(offset[loose])
 
     def add_letters(self, offset: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Count dead letters, each offset once; which of them no entry answers for."""
+        """Count dead letters, each offset once, but for those replayed; which of them no entry answers for."""
+        offset = offset[~np.isin(offset, self._replayed)]
         places = np.searchsorted(self._edges, offset, side="right")
         self._letters += np.bincount(places, minlength=len(self._letters))
         loose: NDArray[np.int64] = offset[self._depth[places] == 0]
@@ -165,11 +168,11 @@ class SourceTally:
                 yield from self._cluster_differences(source, cluster)
         else:
             for entry in self.entries:
-                yield from _exact(source, entry.start, entry.stop, Counts.of([entry]), self._found([entry]))
+                yield from _exact(source, entry.start, entry.stop, self._told([entry]), self._found([entry]))
 
     def stored(self) -> Counts:
         """What the tree holds of it; of trusted files the messages are known only from the ledger."""
-        known = Counts.of(self.entries).messages if self._trusted_readings else int(self._messages.sum())
+        known = self._told(self.entries).messages if self._trusted_readings else int(self._messages.sum())
         return Counts(
             known,
             int(self._readings.sum()) + self._trusted_readings,
@@ -184,6 +187,15 @@ class SourceTally:
             for place in range(1, len(self._edges))
             if not self._depth[place]
         ]
+
+    def _told(self, entries: Sequence[LedgerEntry]) -> Counts:
+        """What the entries say, the replays in their ranges counted in."""
+        if not self._replays:
+            return Counts.of(entries)
+        first = np.searchsorted(self._replayed, [entry.start for entry in entries])
+        stop = np.searchsorted(self._replayed, [entry.stop for entry in entries])
+        places = {place for low, high in zip(first, stop, strict=True) for place in range(low, high)}
+        return Counts.of([*entries, *(self._replays[place] for place in sorted(places))])
 
     def _span(self, start: int, stop: int) -> slice:
         low, high = np.searchsorted(self._edges, [start, stop], side="right")
@@ -202,20 +214,20 @@ class SourceTally:
         found = self._found(cluster)
         stop = max(entry.stop for entry in cluster)
         if len(cluster) == 1:
-            yield from _exact(source, cluster[0].start, stop, Counts.of(cluster), found)
+            yield from _exact(source, cluster[0].start, stop, self._told(cluster), found)
             return
         for entry in cluster:
-            expected, held = Counts.of([entry]), self._found([entry])
+            expected, held = self._told([entry]), self._found([entry])
             if any(have < want for have, want in zip(held[:3], expected[:3], strict=True)):
                 yield Difference(source, entry.start, entry.stop, expected, held)
-        most = Counts.of(cluster)
+        most = self._told(cluster)
         if any(have > want for have, want in zip(found[:3], most[:3], strict=True)):
             yield Difference(source, cluster[0].start, stop, most, found)
 
     def _whole_difference(self, source: Source) -> Iterator[Difference]:
         """With trusted files only readings, hashes and dead letters are known, and only over the source."""
         answered = self._depth > 0
-        least = most = Counts.of(self.entries)
+        least = most = self._told(self.entries)
         if self.overlapping:
             clusters = _clusters(self.entries)
             least = least._replace(readings=sum(max(e.readings for e in cluster) for cluster in clusters))
@@ -236,9 +248,13 @@ class Tally:
 
     def __init__(self, entries: Iterable[LedgerEntry]) -> None:
         by_source: dict[Source, list[LedgerEntry]] = {}
-        for entry in uncovered(entry for entry in entries if entry.fate == "consumed"):
-            by_source.setdefault(entry.source, []).append(entry)
-        self.sources = {source: SourceTally(mine) for source, mine in by_source.items()}
+        replays: dict[Source, list[LedgerEntry]] = {}
+        for entry in uncovered(entry for entry in entries if entry.fate != "gap"):
+            group = replays if entry.fate == "replayed" else by_source
+            group.setdefault(entry.source, []).append(entry)
+        self.sources = {
+            source: SourceTally(mine, replays.get(source, ())) for source, mine in by_source.items()
+        }
 
     def of(self, source: Source) -> SourceTally:
         """The sums of one source, known to the ledger or not."""

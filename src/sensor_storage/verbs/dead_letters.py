@@ -1,18 +1,35 @@
 """`dead-letters`: the messages that could not become readings."""
 
 import base64
+import itertools
+import os
 import re
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
+import pyarrow.parquet as pq
 
+from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
-from sensor_storage.errors import Damaged, SensorStorageError, Usage
+from sensor_storage.errors import SensorStorageError, Usage
+from sensor_storage.kafka.replay import Replay
+from sensor_storage.log import json_line
+from sensor_storage.main import build_decoder
 from sensor_storage.model import Address
-from sensor_storage.storage.dead_letters import DeadLetter, read_dead_letters
-from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.dead_letters import SCHEMA, DeadLetter, dead_letter_table, dead_letters_by_file
+from sensor_storage.storage.durable import Disk
+from sensor_storage.storage.held_staging import entries_now
+from sensor_storage.storage.layout import Layout, StagedName
+from sensor_storage.storage.ownership import alone
 from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
+
+_Verb = TypeVar("_Verb", bound=Callable[..., Any])
 
 LIST_EPILOG = """\b
 Examples:
@@ -26,28 +43,48 @@ Examples:
   sensor-storage dead-letters show sensor-data-a/0@1234
 
 Exit codes: 0 good; 1 there is no such dead letter; 2 usage."""
+REPLAY_EPILOG = """\b
+Examples:
+  sensor-storage dead-letters replay --dry-run                  how many would be readable now
+  FIELD_ALIASES=asset=machine sensor-storage dead-letters replay --reason no_asset
+
+Give it the settings the service has. It may run beside the service; a letter becomes readings once, however often
+this is done, and stays where it is. Exit codes: 0 good; 1 a damaged file was passed over; 2 usage; 5 another
+replay runs."""
+EXPORT_EPILOG = """\b
+Examples:
+  sensor-storage dead-letters export -o letters.parquet
+  sensor-storage dead-letters export --reason not_json -o broken.ndjson
+
+Exit codes: 0 good; 1 a damaged file was passed over; 2 usage."""
 _COLUMNS = {
     "address": "address",
     "kafka_timestamp": "timestamp",
     "value_bytes": "bytes",
     "reason": "reason",
+    "replayed": "replayed",
     "error": "error",
 }
 _ADDRESS = re.compile(r"(?P<topic>.+)/(?P<partition>\d+)@(?P<offset>\d+)", re.DOTALL)
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
+def _narrowing(verb: _Verb) -> _Verb:
+    """Give a verb `--reason` and `--topic`."""
+    verb = click.option("--topic", help="Only those of this topic.")(verb)
+    return click.option("--reason", help="Only those of this reason.")(verb)
+
+
 @click.group("dead-letters")
 def command() -> None:
-    """Look at messages that could not become readings; each is kept whole."""
+    """Messages that could not become readings; each is kept whole."""
 
 
 @command.command("list", epilog=LIST_EPILOG)
 @click.option(
     "--limit", type=click.IntRange(0), default=100, show_default=True, help="At most so many; 0: all."
 )
-@click.option("--reason", help="Only those of this reason.")
-@click.option("--topic", help="Only those of this topic.")
+@_narrowing
 @output_options
 @settings_options
 def list_letters(
@@ -56,14 +93,15 @@ def list_letters(
     """List dead letters, the newest first."""
     damaged: list[str] = []
     listed = 0
+    layout = data_layout(settings)
+    replayed = _replayed(layout)
 
     def told() -> Iterator[dict[str, object]]:
         nonlocal listed
-        for letter in _newest(data_layout(settings), damaged.append):
-            if reason not in {None, letter.reason} or topic not in {None, letter.address.source.topic}:
-                continue
+        for letter in filter(_chosen(reason, topic), _newest(layout, damaged.append)):
             listed += 1
-            yield {"address": str(letter.address), **_line(letter)}
+            known = letter.address in replayed
+            yield {"address": str(letter.address), **_line(letter), "replayed": known}
             if listed == limit:
                 return
 
@@ -99,37 +137,140 @@ def show(output: Output, settings: Settings, address: str) -> None:
     output.summary({"dead_letters": found})
 
 
+@command.command("replay", epilog=REPLAY_EPILOG)
+@_narrowing
+@click.option("--dry-run", is_flag=True, help="Only tell what would become of them.")
+@output_options
+@settings_options
+def replay(output: Output, settings: Settings, reason: str | None, topic: str | None, dry_run: bool) -> int:
+    """Decode dead letters again with the settings of now, after a fix; those that are readable become readings."""
+    layout = data_layout(settings)
+    damaged: list[str] = []
+    with alone(layout, "replay"):
+        worker, numbers, created = (
+            f"d{uuid.uuid4().hex[:12]}",
+            itertools.count(),
+            int(SystemClock().now() * 1000),
+        )
+        done = Replay(
+            layout=layout,
+            disk=Disk(layout.root),
+            decode=build_decoder(settings).decode,
+            names=lambda: StagedName(created, worker, next(numbers), 0),
+            compression=settings.storage.parquet_compression,
+            damaged=damaged.append,
+        ).run(_chosen(reason, topic), dry_run=dry_run)
+    for words in damaged:
+        output.warn(words)
+    told = "would become" if dry_run else "became"
+    output.summary(
+        {**asdict(done), "damaged": len(damaged), "dry_run": dry_run},
+        f"{done.replayed:,} of {done.letters:,} dead letters {told} {done.readings:,} readings;"
+        f" {done.already:,} had before, {done.unreadable:,} are still unreadable, {done.pending:,} will come again",
+    )
+    return 1 if damaged else 0
+
+
+@command.command("export", epilog=EXPORT_EPILOG)
+@_narrowing
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    required=True,
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="FILE.parquet or FILE.ndjson",
+)
+@click.option("--force", is_flag=True, help="Replace the file if there is one.")
+@output_options
+@settings_options
+def export(
+    *, output: Output, settings: Settings, reason: str | None, topic: str | None, target: Path, force: bool
+) -> int:
+    """Write dead letters whole into one file: key, value and headers, address, time, reason and error."""
+    if target.suffix not in {".parquet", ".ndjson"}:
+        raise Usage(f"{target.name} ends in neither .parquet nor .ndjson")
+    if target.exists() and not force:
+        raise Usage(f"{target} is there already", hint="--force replaces it")
+    if not target.parent.is_dir():
+        raise Usage(f"the folder {target.parent} is not there", hint="create it first")
+    damaged: list[str] = []
+    files = dead_letters_by_file(data_layout(settings), damaged.append)
+    chosen = _chosen(reason, topic)
+    letters = ([letter for letter in some if chosen(letter)] for some in files)
+    count = _write(target, letters)
+    for words in damaged:
+        output.warn(words)
+    output.summary(
+        {"dead_letters": count, "file": str(target), "damaged": len(damaged)},
+        f"{count:,} dead letters are in {target}; none was removed",
+    )
+    return 1 if damaged else 0
+
+
+def _write(target: Path, files: Iterable[list[DeadLetter]]) -> int:
+    """Into a file beside it first: the file appears when it is complete."""
+    aside = target.with_name(f".{target.name}.{os.getpid()}")
+    count = 0
+    try:
+        with ExitStack() as stack:
+            if target.suffix == ".parquet":
+                writer = stack.enter_context(pq.ParquetWriter(aside, SCHEMA, compression="zstd"))
+                write = writer.write_table
+                for letters in filter(None, files):
+                    write(dead_letter_table(letters))
+                    count += len(letters)
+            else:
+                lines = stack.enter_context(aside.open("w", encoding="utf-8"))
+                for letters in files:
+                    lines.writelines(f"{json_line(_record(letter))}\n" for letter in letters)
+                    count += len(letters)
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+    return count
+
+
+def _chosen(reason: str | None, topic: str | None) -> Callable[[DeadLetter], bool]:
+    return lambda letter: reason in {None, letter.reason} and topic in {None, letter.address.source.topic}
+
+
+def _replayed(layout: Layout) -> set[Address]:
+    """The letters that have become readings since, by the ledger."""
+    entries = entries_now(layout)
+    return {Address(entry.source, entry.start) for entry in entries if entry.fate == "replayed"}
+
+
 def _newest(layout: Layout, damaged: Callable[[str], object]) -> Iterator[DeadLetter]:
     """Every dead letter once, the newest file's last first; damaged files are told and passed over."""
-    seen: set[Address] = set()
-    for path in reversed(layout.dead_letter_files()):
-        try:
-            letters = read_dead_letters(path)
-        except Damaged as error:
-            damaged(error.message)
-            continue
-        for letter in reversed(letters):
-            if letter.address not in seen:
-                seen.add(letter.address)
-                yield letter
+    for letters in dead_letters_by_file(layout, damaged, newest_first=True):
+        yield from letters
 
 
 def _line(letter: DeadLetter) -> dict[str, object]:
-    time = _EPOCH + timedelta(milliseconds=letter.timestamp)
     return {
         "kafka_topic": letter.address.source.topic,
         "kafka_partition": letter.address.source.partition,
         "kafka_offset": letter.address.offset,
-        "kafka_timestamp": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "kafka_timestamp": _time(letter.timestamp),
         "reason": letter.reason,
         "error": letter.error,
         "value_bytes": None if letter.value is None else len(letter.value),
     }
 
 
-def _show(output: Output, letter: DeadLetter) -> None:
+def _time(milliseconds: int) -> str:
+    """As ISO 8601; what a producer has set beyond the calendar as a number."""
+    try:
+        moment = _EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return f"{milliseconds} ms since 1970"
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _record(letter: DeadLetter) -> dict[str, object]:
     source = letter.address.source
-    record = {
+    return {
         **_line(letter),
         "kafka_topic_id": source.topic_id or None,
         "kafka_leader_epoch": source.leader_epoch,
@@ -137,6 +278,10 @@ def _show(output: Output, letter: DeadLetter) -> None:
         **_bytes("value", letter.value),
         "headers": [{"name": name, **_bytes("value", value)} for name, value in letter.headers],
     }
+
+
+def _show(output: Output, letter: DeadLetter) -> None:
+    record = _record(letter)
     if output.as_json:
         output.item(record)
         return

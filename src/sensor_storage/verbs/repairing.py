@@ -34,6 +34,7 @@ from sensor_storage.storage.findings import Finding, span_name
 from sensor_storage.storage.held_staging import entries_now
 from sensor_storage.storage.holdings import Window
 from sensor_storage.storage.layout import Layout, StagedName
+from sensor_storage.storage.ledger import replayed_offsets
 from sensor_storage.storage.ownership import own
 from sensor_storage.storage.set_aside import set_aside
 from sensor_storage.storage.verify import verify
@@ -114,6 +115,7 @@ def _mend(output: Output, settings: Settings, layout: Layout, disk: Disk, *, for
         decode=build_decoder(settings).decode,
         names=lambda: StagedName(created, worker, next(numbers), 0),
         compression=settings.storage.parquet_compression,
+        replayed=replayed_offsets(entries),
     ).mend(differing, holes)
 
 
