@@ -127,7 +127,7 @@ def test_a_newer_programs_segment_is_not_merged(layout: Layout) -> None:
     path = _stage(layout, 0)
     readings = CheckedFile(path).readings()
     path.write_bytes(_newer(readings, LedgerEntry(SOURCE, 0, 3, 3, 3)))
-    with pytest.raises(Halt, match="writer version 2"):
+    with pytest.raises(Halt, match="writer version 3"):
         compactor(layout).run_once(NOW, NOW, flush=True)
     assert layout.hour_files() == []
     assert path.exists()
@@ -151,7 +151,7 @@ def test_a_newer_programs_ledger_is_not_written_over(layout: Layout) -> None:
     newer = encode_table(CheckedFile(ledger).parquet.read(), LedgerFooter(rows=1, min_writer_version=3))
     ledger.write_bytes(newer)
     staged = _stage(layout, 1)
-    with pytest.raises(Halt, match="writer version 2"):
+    with pytest.raises(Halt, match="writer version 3"):
         compactor(layout).run_once(NOW, NOW, flush=True)
     assert ledger.read_bytes() == newer
     assert staged.exists()
@@ -163,7 +163,7 @@ def test_an_hour_file_of_a_newer_program_halts_and_leaves_nothing_aside(layout: 
     path = _stage(layout, 1, series="z")
     hour.parent.mkdir(parents=True)
     hour.write_bytes(_newer(CheckedFile(path).readings(), LedgerEntry(SOURCE, 0, 3)))
-    with pytest.raises(Halt, match="writer version 2"):
+    with pytest.raises(Halt, match="writer version 3"):
         compactor(layout).run_once(NOW, NOW, flush=True)
     assert _aside(layout) == []
 
