@@ -21,6 +21,7 @@ from sensor_storage.config.entries import entries
 from sensor_storage.kafka import ingest, refusal
 from sensor_storage.kafka.decoder import Decoder, DecodeSettings
 from sensor_storage.kafka.refusal import Reason
+from sensor_storage.kafka.timestamps import read_timestamp, spelled
 from sensor_storage.metrics import DEFINITIONS
 from sensor_storage.storage import compact, dead_letters, durable, ledger_files, parquet
 from sensor_storage.storage.findings import FindingKind
@@ -182,6 +183,15 @@ def test_every_example_of_a_message_gives_the_readings_told() -> None:
         expected = [_cells(line) for line in told.splitlines()]
         for content in (message.encode(), msgspec.msgpack.encode(json.loads(message))):
             assert [_shown(reading) for reading in readings_of(content, key=KEY)] == expected, message
+
+
+def test_every_form_of_a_time_is_the_instant_told() -> None:
+    text = (DOCS / "messages.md").read_text().split("## Times")[1].split("## Values")[0]
+    rows = re.findall(r"^\| [^|]+ \| `([^`]+)` \| `([^`]+)` \|$", text, re.MULTILINE)
+    assert len(rows) == text.count("\n| ") - 1 >= 16
+    for example, told in rows:
+        assert read_timestamp(json.loads(example), UTC) == read_timestamp(told, UTC), example
+        assert spelled(read_timestamp(json.loads(example), UTC)) == told
 
 
 def test_every_reason_of_a_dead_letter_is_documented_in_the_words_of_the_code() -> None:

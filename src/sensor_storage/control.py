@@ -38,6 +38,11 @@ class Control:
         """Begin to listen."""
         Thread(target=self._server.serve_forever, name="control", daemon=True).start()
 
+    @property
+    def asked(self) -> bool:
+        """Does a request wait?"""
+        return not self._waiting.empty()
+
     def serve(self) -> None:
         """Do what was asked since the last call, in order."""
         with contextlib.suppress(Empty):

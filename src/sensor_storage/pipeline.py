@@ -26,10 +26,10 @@ from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import ask, socket_path
 from sensor_storage.storage.status import (
-    FRESH_SECONDS,
     IngestStatus,
     MaintainStatus,
     PartitionStatus,
+    is_fresh,
     read_ingest,
     write_status,
 )
@@ -37,6 +37,7 @@ from sensor_storage.storage.status import (
 _STATUS_SECONDS = 1.0
 _ROUND_SECONDS = 1.0
 _LETTER_SECONDS = 10.0
+_LISTEN_SECONDS = 0.05
 _log = get("pipeline")
 
 
@@ -92,7 +93,7 @@ class IngestLoop:
         finally:
             self._watch.stop()
             self._control.stop()
-        self._ingest.finish(partial(self._tell, self._ingest))
+        self._ingest.finish(partial(self._tell, self._ingest, ended=True))
 
     def _step(self, ingest: Ingest) -> None:
         now = self._clock.monotonic()
@@ -122,7 +123,7 @@ class IngestLoop:
             disk_full=ingest.disk_full and not ingest.cut(),
         )
 
-    def _tell(self, ingest: Ingest, halted: str = "") -> None:
+    def _tell(self, ingest: Ingest, halted: str = "", *, ended: bool = False) -> None:
         counts = ingest.counts
         ends = ingest.consumer.ends()
         write_status(
@@ -147,6 +148,7 @@ class IngestLoop:
                 dead_letters_used=self._letter_bytes / max(self._limits.dead_letters_max_bytes, 1),
                 kafka_error=self._watch.error,
                 halted=halted,
+                ended=ended,
                 **process_use(),
                 topics=len(self._watch.found or ()),
                 pattern=self._watch.pattern,
@@ -194,7 +196,7 @@ class MaintainLoop:
         self._control.start()
         compact_at = 0.0
         try:
-            while not stop.wait(0 if self._aggregated.more else _ROUND_SECONDS):
+            while not self._is_over(stop):
                 if self._clock.monotonic() >= compact_at:
                     self._patiently(self._compact)
                     compact_at = self._clock.monotonic() + _ROUND_SECONDS / 2
@@ -206,10 +208,19 @@ class MaintainLoop:
             raise
         finally:
             self._control.stop()
+        self._tell(ended=True)
+
+    def _is_over(self, stop: Event) -> bool:
+        """Wait for the next round, unless there is something to do now; is the end told?"""
+        until = self._clock.monotonic() + _ROUND_SECONDS
+        while not (self._aggregated.more or self._control.asked or self._clock.monotonic() >= until):
+            if stop.wait(_LISTEN_SECONDS):
+                return True
+        return stop.is_set()
 
     def _flush(self, _: Mapping[str, Any]) -> dict[str, Any]:
         for status in read_ingest(self._layout):
-            if self._clock.now() - status.time < FRESH_SECONDS:
+            if is_fresh(status, self._clock.now()):
                 try:
                     ask(self._layout, status.worker, "cut", timeout_seconds=30)
                 except Owned as error:
@@ -264,7 +275,7 @@ class MaintainLoop:
             self._watermark = min(known)
         return self._watermark
 
-    def _tell(self, halted: str = "") -> None:
+    def _tell(self, halted: str = "", *, ended: bool = False) -> None:
         account = self._accounts.take(self._compactor.staging.live, self._catalog)
         write_status(
             self._layout,
@@ -288,6 +299,7 @@ class MaintainLoop:
                 aggregated_readings=self._aggregated.readings,
                 last_aggregate_seconds=self._aggregate_seconds,
                 halted=halted,
+                ended=ended,
                 **process_use(),
                 **asdict(account),
             ),

@@ -84,3 +84,13 @@ def test_answers_are_counted_by_class(send: Send) -> None:
     assert 'sensor_storage_http_answers_total{status="2xx"} 1.0' in text
     assert 'sensor_storage_http_answers_total{status="4xx"} 1.0' in text
     assert 'sensor_storage_http_answers_total{status="5xx"} 0.0' in text
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/health", "/metrics", "/storage/stats", "/assets", "/docs", "/nowhere"]
+)
+def test_head_is_answered_as_get_without_the_body(send: Send, path: str) -> None:
+    got, head = send("GET", path), send("HEAD", path)
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+    assert send("HEAD", "/storage/flush").status_code == 405

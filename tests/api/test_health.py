@@ -35,6 +35,7 @@ UNREADY: dict[str, tuple[IngestStatus | MaintainStatus, str, str]] = {
     "Kafka away": (ingest_status(kafka_error="no broker", ready=False), "no broker", "degraded"),
     "topics unseen": (ingest_status(ready=False), "has not seen Kafka's topics", "degraded"),
     "silent ingest": (ingest_status(time=NOW - FRESH_SECONDS), "has not reported for 15 s", "down"),
+    "ended maintain": (maintain_status(ended=True), "has ended", "down"),
     "halted maintain": (maintain_status(halted="needs a newer program"), "needs a newer program", "down"),
     "silent maintain": (maintain_status(time=NOW - 3600), "has not reported for 3,600 s", "down"),
 }

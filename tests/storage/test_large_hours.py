@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sensor_storage.model import MICROSECONDS_PER_HOUR, SensorHour, Series
 from sensor_storage.storage import look as look_module
+from sensor_storage.storage.coded import Coded
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.parquet import ROW_GROUP_ROWS, CheckedFile
 from sensor_storage.storage.readings import Readings, union
@@ -61,6 +62,28 @@ def test_a_large_sensor_hour_becomes_the_file_it_would_be_in_one_piece(
     sliced, whole = (CheckedFile(layout.hour_file(LOUD_HOUR)) for layout in layouts)
     assert sliced.footer() == whole.footer()
     assert sliced.readings().hashes.tolist() == whole.readings().hashes.tolist()
+
+
+@pytest.mark.parametrize("block_rows", [10, 10**6], ids=["in slices", "whole"])
+def test_an_hour_file_s_bytes_do_not_tell_in_which_order_it_was_merged(
+    tmp_path: Path, block_rows: int
+) -> None:
+    files = []
+    for name, orders in (
+        ("rising", [[0], [30], [60]]),
+        ("falling", [[60], [30], [0]]),
+        ("at once", [[60, 0, 30]]),
+    ):
+        layout = Layout(tmp_path / name / "raw")
+        for number, starts in enumerate(orders):
+            for start in starts:
+                rows = _shuffled(range(start, start + 30), seed=1, series=(LOUD,))
+                named = Coded.encode(["mV" if n % 3 else f"u{n}" for n in rows.offset.tolist()])
+                rows = Readings(**{**rows.__dict__, "unit": named, "quality": named})
+                stage(layout, rows, number=number * 10 + start, start=start, stop=start + 30)
+            compactor(layout, block_rows=block_rows).run_once(NOW, NOW, flush=True)
+        files.append(layout.hour_file(LOUD_HOUR).read_bytes())
+    assert files[0] == files[1] == files[2]
 
 
 @pytest.mark.parametrize("late", [range(90, 95), range(40, 45)], ids=["new rows", "known rows"])

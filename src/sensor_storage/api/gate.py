@@ -73,6 +73,8 @@ class Gate:
         try:
             if refusal:
                 await answer_of(refusal)(scope, receive, guarded)
+            elif scope["method"] == "HEAD":  # as GET, and only the headers leave
+                await self._app({**scope, "method": "GET"}, _bounded(receive), _bodiless(guarded))
             else:
                 await self._app(scope, _bounded(receive), guarded)
         finally:
@@ -108,6 +110,15 @@ def _bounded(receive: Receive) -> Receive:
         return message
 
     return piece
+
+
+def _bodiless(send: Send) -> Send:
+    """Sends what is given, without the bytes of the body."""
+
+    async def headers_alone(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return headers_alone
 
 
 def _too_large() -> Problem:

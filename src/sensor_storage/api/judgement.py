@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sensor_storage.api.snapshot import Snapshot
-from sensor_storage.storage.status import FRESH_SECONDS, IngestStatus, MaintainStatus
+from sensor_storage.storage.status import IngestStatus, MaintainStatus, is_fresh
 
 
 class State(StrEnum):
@@ -126,8 +126,10 @@ def _stale_or_halted(status: IngestStatus | MaintainStatus, now: float) -> Reaso
     if status.halted:
         hint = "mend the cause, then start the service again; nothing is lost"
         return Reason(State.DOWN, status.worker, f"halted: {status.halted}", hint)
+    if status.ended:
+        return _silent(status.worker, f"has ended (process {status.pid})")
     age = age_seconds(status, now)
-    if age >= FRESH_SECONDS:
+    if not is_fresh(status, now):
         return _silent(status.worker, f"has not reported for {age:,.0f} s (process {status.pid})")
     return None
 

@@ -15,7 +15,7 @@ from sensor_storage.api.snapshot import Meter, Sizes, Snapshot, take_snapshot
 from sensor_storage.clock import Clock
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import ask
-from sensor_storage.storage.status import FRESH_SECONDS
+from sensor_storage.storage.status import is_fresh
 
 _DEFAULT_WAIT_SECONDS = 60.0
 _MAX_WAIT_SECONDS = 600.0
@@ -178,7 +178,7 @@ def _workers(snapshot: Snapshot) -> list[Worker]:
                 pid=status.pid,
                 started=datetime.fromtimestamp(status.started, UTC),
                 age_seconds=round(age, 3),
-                fresh=age < FRESH_SECONDS,
+                fresh=is_fresh(status, snapshot.now),
                 halted=status.halted,
             )
         )

@@ -161,8 +161,8 @@ def _servers(value: object) -> str:
     servers = [str(server).strip() for server in listed]
     for server in servers:
         match = _SERVER.fullmatch(server)
-        if not match or not 0 < int(match["port"] or 1) <= _HIGHEST_PORT:
-            raise ValueError(f"{server!r} is not host:port")
+        if not match or not 0 < int(match["port"] or 0) <= _HIGHEST_PORT:
+            raise ValueError(f"{server!r} is not host:port, such as kafka-1:9092")
     return ",".join(servers)
 
 

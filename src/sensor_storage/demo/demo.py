@@ -12,7 +12,7 @@ from sensor_storage.demo.messages import SENSIBLE_FAULTS, MessageSource
 from sensor_storage.demo.plant import SECOND, Plant
 from sensor_storage.demo.simulate import Pace, Publisher, simulate
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.status import FRESH_SECONDS, read_ingest, read_maintain
+from sensor_storage.storage.status import is_fresh, read_ingest, read_maintain
 from sensor_storage.supervisor import LIFELINE
 
 TOPIC_PREFIX = "sensor-data-"
@@ -118,7 +118,7 @@ class LiveLine:
         maintain = read_maintain(self._layout)
         if maintain is None:
             return f"starting · {self._acknowledged():,} readings published"
-        workers = [status for status in read_ingest(self._layout) if now - status.time < FRESH_SECONDS]
+        workers = [status for status in read_ingest(self._layout) if is_fresh(status, now)]
         lag = sum(status.lag for status in workers)
         rate = self._rate(maintain.time, maintain.received_readings)
         relation = "=" if maintain.stored_readings == maintain.received_readings else "≠"

@@ -5,6 +5,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+
 from sensor_storage.model import SensorHour, Source
 from sensor_storage.storage.ledger import LedgerEntry
 from sensor_storage.storage.parquet import (
@@ -48,7 +50,10 @@ class RunningTotals:
 
 
 class BlockWriter:
-    """Writes blocks of readings that follow each other in the file's order; `finish` makes it a whole file."""
+    """Writes blocks of readings that follow each other in the file's order; `finish` makes it a whole file.
+
+    Row groups are full, wherever blocks end: equal readings make equal bytes.
+    """
 
     def __init__(self, path: Path, kind: Kind, compression: str, *, group_rows: int | None = None) -> None:
         self._path = path
@@ -58,6 +63,7 @@ class BlockWriter:
         self._writer = table_writer(str(path), schema, compression=compression)
         self._totals = RunningTotals()
         self._conflicts = 0
+        self._pending = Readings.empty()
         self.rows = 0
         self.revisions = 0
         """Sum of the rows' decode revisions, which no hash holds."""
@@ -68,7 +74,7 @@ class BlockWriter:
         """Append the block."""
         if not len(block):
             return
-        self._writer.write_table(to_arrow(block), row_group_size=self._group_rows)
+        self._write_groups(Readings.concat([self._pending, block]))
         self._totals.add(totals_of(block))
         self._conflicts += conflicts(block)
         if not self.rows:
@@ -76,6 +82,17 @@ class BlockWriter:
         self.last_timestamp = int(block.timestamp[-1])
         self.rows += len(block)
         self.revisions += int(block.revision.sum())
+
+    def _write_groups(self, rows: Readings) -> None:
+        stop = 0
+        for start in range(0, len(rows) - self._group_rows + 1, self._group_rows):
+            stop = start + self._group_rows
+            self._write_group(rows.slice(start, stop))
+        self._pending = rows.take(np.arange(stop, len(rows)))  # a copy, that does not keep the rest
+
+    def _write_group(self, rows: Readings) -> None:
+        table = to_arrow(rows, ordered=self._kind == "hour")
+        self._writer.write_table(table, row_group_size=self._group_rows)
 
     def finish(
         self, *, sensor_hour: SensorHour | None = None, ledger: Sequence[LedgerEntry] = ()
@@ -90,6 +107,8 @@ class BlockWriter:
             min_writer_version=writer_for(ledger),
             conflicts=self._conflicts if sensor_hour else 0,
         )
+        if len(self._pending):
+            self._write_group(self._pending)
         add_footer(self._writer, footer)
         self._writer.close()
         return footer, seal_file(self._path)

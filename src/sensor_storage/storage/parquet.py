@@ -7,7 +7,7 @@ miss flips in the footer, some of which abort the process that reads them; so th
 
 import mmap
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from hashlib import blake2b, sha256
@@ -120,9 +120,8 @@ _VERSION_DECODER = msgspec.json.Decoder(Version)
 
 def encode_readings(readings: Readings, footer: Footer, *, compression: str = "zstd") -> memoryview:
     """The bytes of a segment, run or hour file with these readings, in their order."""
-    return encode_table(
-        to_arrow(readings), footer, compression=compression, row_group_rows=ROW_GROUP_ROWS[footer.kind]
-    )
+    table = to_arrow(readings, ordered=footer.kind == "hour")
+    return encode_table(table, footer, compression=compression, row_group_rows=ROW_GROUP_ROWS[footer.kind])
 
 
 def encode_table(
@@ -342,20 +341,24 @@ def refuse_newer(footer: Footer | Version, path: Path) -> None:
         )
 
 
-def to_arrow(readings: Readings) -> pa.Table:
-    """The columns of SCHEMA; names as dictionaries that hold only what occurs."""
+def to_arrow(readings: Readings, *, ordered: bool = False) -> pa.Table:
+    """The columns of SCHEMA; names as dictionaries that hold only what occurs.
+
+    If `ordered` they hold it in order, so that equal readings make equal bytes whatever they were merged from.
+    """
+    named: Callable[[Coded[str]], Any] = _ordered_dictionary if ordered else _dictionary
     source = readings.source.compact()
     missing = np.isnan(readings.value)
     columns: list[Any] = [
-        _dictionary(readings.series.asset.compact()),
-        _dictionary(readings.series.sensor.compact()),
+        named(readings.series.asset.compact()),
+        named(readings.series.sensor.compact()),
         pa.array(readings.timestamp).view(SCHEMA.field("timestamp").type),
         pa.array(readings.value, mask=missing if missing.any() else None),
         pa.nulls(len(readings), pa.string()) if readings.text is None else readings.text,
-        _dictionary(readings.unit.compact()),
-        _dictionary(readings.quality.compact()),
-        _dictionary(source.map_values(lambda item: item.topic)),
-        _dictionary(source.map_values(lambda item: item.topic_id)),
+        named(readings.unit.compact()),
+        named(readings.quality.compact()),
+        named(source.map_values(lambda item: item.topic)),
+        named(source.map_values(lambda item: item.topic_id)),
         pa.array(_per_source(source, [item.partition for item in source.values])),
         pa.array(_per_source(source, [item.leader_epoch for item in source.values])),
         pa.array(readings.offset),
@@ -421,6 +424,12 @@ def _dictionary(column: Coded[str]) -> Any:  # noqa: ANN401 - a dictionary array
     missing = column.codes < 0
     codes: Any = pa.array(column.codes, mask=missing if missing.any() else None)
     return pa.DictionaryArray.from_arrays(codes, pa.array(column.values, pa.string()))
+
+
+def _ordered_dictionary(column: Coded[str]) -> Any:  # noqa: ANN401 - a dictionary array
+    if len(column.values) <= 1:
+        return _dictionary(column)
+    return _dictionary(Coded(column.ranks().astype(np.int32), tuple(sorted(column.values))))
 
 
 def _per_source(source: Coded[Source], values: list[int]) -> NDArray[np.int32]:

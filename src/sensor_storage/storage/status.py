@@ -32,7 +32,7 @@ class PartitionStatus(msgspec.Struct, frozen=True):
 class IngestStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One ingest worker. Counts are since its start; `watermark` and `time` are seconds since 1970.
 
-    `dead_letters_used` is the share of the room for dead letters that they take.
+    `dead_letters_used` is the share of the room for dead letters that they take; with `ended` it is its last word.
     """
 
     worker: str
@@ -55,6 +55,7 @@ class IngestStatus(msgspec.Struct, frozen=True, kw_only=True):
     halted: str = ""
     resident_bytes: int = 0
     cpu_seconds: float = 0.0
+    ended: bool = False
     topics: int = 0
     pattern: str = ""
     partitions: tuple[PartitionStatus, ...] = ()
@@ -97,6 +98,12 @@ class MaintainStatus(msgspec.Struct, frozen=True, kw_only=True):
     halted: str = ""
     resident_bytes: int = 0
     cpu_seconds: float = 0.0
+    ended: bool = False
+
+
+def is_fresh(status: IngestStatus | MaintainStatus, now: float) -> bool:
+    """Does the worker that wrote this seem to be alive?"""
+    return not status.ended and now - status.time < FRESH_SECONDS
 
 
 Status = TypeVar("Status", IngestStatus, MaintainStatus)
