@@ -138,6 +138,7 @@ bench: install  ## Measure the speed of each stage
 	$(BIN)/python benchmarks/beside.py
 	$(BIN)/python benchmarks/readiness.py
 	$(BIN)/python benchmarks/verify.py
+	$(BIN)/python benchmarks/failover.py
 
 proof: install  ## Run the long fault runs
 	$(BIN)/python scripts/proof.py

@@ -20,10 +20,12 @@ STOP_SECONDS = 25
 """Workers that have not ended by themselves then are killed: nothing durable is lost by it."""
 
 WORKER_DEADLINE_SECONDS = 20
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.05
 _FIRST_BACKOFF_SECONDS = 1.0
 _LONGEST_BACKOFF_SECONDS = 30.0
-_STEADY_SECONDS = 60.0
+_STEADY_SECONDS = 10.0
+"""A worker that has run for so long is started again at once: it was killed, or its trouble is rare."""
+
 LIFELINE = "SENSOR_STORAGE_LIFELINE"
 _log = get("supervisor")
 
@@ -34,7 +36,7 @@ class _Worker:
     arguments: Sequence[str]
     process: "subprocess.Popen[bytes] | None" = None
     started: float = 0.0
-    backoff: float = _FIRST_BACKOFF_SECONDS
+    backoff: float = 0.0
     restart_at: float = 0.0
 
 
@@ -73,12 +75,10 @@ class Supervisor:
         status = worker.process.poll()
         if status is None:
             return
-        if now - worker.started > _STEADY_SECONDS:
-            worker.backoff = _FIRST_BACKOFF_SECONDS
+        worker.backoff = plan_backoff(now - worker.started, worker.backoff)
         _log.warning("worker_ended", worker=worker.name, status=status, again_in_seconds=worker.backoff)
         worker.process = None
         worker.restart_at = now + worker.backoff
-        worker.backoff = min(worker.backoff * 2, _LONGEST_BACKOFF_SECONDS)
 
     def _start(self, worker: _Worker) -> None:
         worker.started = self._clock.monotonic()
@@ -118,6 +118,13 @@ class Supervisor:
         if status:
             _log.warning("worker_ended", worker=worker.name, status=status)
         return status == 0
+
+
+def plan_backoff(ran_seconds: float, before_seconds: float) -> float:
+    """How long to wait before a worker that ran for so long is started again; `before` is what was waited last."""
+    if ran_seconds >= _STEADY_SECONDS:
+        return 0.0
+    return min(max(before_seconds * 2, _FIRST_BACKOFF_SECONDS), _LONGEST_BACKOFF_SECONDS)
 
 
 def until_told() -> Event:
