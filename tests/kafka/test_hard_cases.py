@@ -198,6 +198,27 @@ def test_two_hundred_new_topics_are_all_read(
     assert _values(layout) == list(range(200))
 
 
+@pytest.mark.slow
+def test_a_thousand_partitions_are_all_read_and_committed(
+    broker: EmbeddedBroker, tmp_path: Path, topic_prefix: str
+) -> None:
+    create_topic(broker.bootstrap_servers, topic_prefix, 1000)
+    producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
+    for partition, value in enumerate(_messages(0, 1000)):
+        producer.produce(topic_prefix, value, partition=partition)
+    assert producer.flush(60) == 0
+    layout = Layout(tmp_path / "raw")
+    with member(layout, broker.bootstrap_servers, topic_prefix, group=topic_prefix) as alone:
+        alone.until(lambda: alone.messages() == 1000, "it reads all of them", seconds=60)
+        alone.ingest.finish()
+    with member(layout, broker.bootstrap_servers, topic_prefix, group=topic_prefix) as again:
+        again.until(lambda: len(again.ingest.positions.durable) == 1000, "it has them again", seconds=60)
+        assert set(again.ingest.positions.durable.values()) == {1}
+        assert again.ingest.counts.skipped == 0
+    assert _values(layout) == list(range(1000))
+    _sound(layout)
+
+
 def test_a_broker_killed_and_started_again_costs_nothing(tmp_path: Path) -> None:
     with EmbeddedBroker(tmp_path / "kafka") as broker:
         create_topic(broker.bootstrap_servers, "a")

@@ -44,6 +44,7 @@ class MappedFile(CheckedFile):
             except ValueError as error:
                 raise Damaged(f"{path}: is empty") from error
         self.path = path
+        self._held = None
         self.size_bytes = len(self._data)
         self.digest = checked_digest(self._data, path)
         self.parquet = open_parquet(pa.BufferReader(pa.py_buffer(self._data)))

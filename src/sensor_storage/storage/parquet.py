@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import IO, Any, Final, Literal, TypeAlias, TypeVar
@@ -36,6 +37,10 @@ OLDEST_WRITER: Final = 1
 
 _FOOTER_KEY = "sensor_storage"
 _DIGEST_KEY = "sensor_storage.digest"
+_FOOTER_FIELD = bytes([len(_FOOTER_KEY)]) + _FOOTER_KEY.encode() + b"\x18"
+"""How thrift writes the key: its length before it, and behind it the header of the value's field."""
+
+_MORE, _VARINT_BITS = 0x80, 7
 _UNSET_DIGEST = "0" * 64
 _MAGIC = b"PAR1"
 _SMALLEST = 12
@@ -238,13 +243,14 @@ class CheckedFile:
 
     def __init__(self, path: Path, *, coded: bool = True) -> None:
         self.path = path
+        self._coded = coded
+        self._held: bytes | None = None
         with ExitStack() as stack:
             file = stack.enter_context(path.open("rb"))
             self.size_bytes = os.fstat(file.fileno()).st_size
             if self.size_bytes <= HELD_BYTES:
-                data = file.read()
-                self.digest = checked_digest(data, path)
-                self.parquet = open_parquet(pa.BufferReader(data), coded=coded)
+                self._held = file.read()
+                self.digest = checked_digest(self._held, path)
                 return
             _, carried, self.digest = _read_digests(file, path)
             if carried != self.digest:
@@ -252,9 +258,16 @@ class CheckedFile:
             self.parquet = open_parquet(pa.PythonFile(file, mode="r"), coded=coded)
             stack.pop_all()
 
+    @cached_property
+    def parquet(self) -> pq.ParquetFile:
+        """The file to a Parquet library, which a held one meets only if it is asked for more than its footer."""
+        return open_parquet(pa.BufferReader(self._held), coded=self._coded)
+
     @property
     def metadata(self) -> bytes:
         """The JSON footer."""
+        if self._held is not None:
+            return _footer_json(self._held, self.path)
         found: dict[bytes, bytes] = self.parquet.metadata.metadata or {}
         if _FOOTER_KEY.encode() not in found:
             raise Damaged(f"{self.path}: not a file of this service")
@@ -505,6 +518,21 @@ def _read_digests(file: IO[bytes], path: Path) -> tuple[int, str, str]:
     digest.update(_UNSET_DIGEST.encode())
     digest.update(tail[place - start + 64 :])
     return place, tail[place - start : place - start + 64].decode("ascii", "replace"), digest.hexdigest()
+
+
+def _footer_json(data: bytes, path: Path) -> bytes:
+    """The JSON footer, found by its key: its length stands before it, and no JSON of ours holds such bytes."""
+    size = len(data)
+    start = max(0, size - 8 - int.from_bytes(data[size - 8 : size - 4], "little"))
+    key = data.rfind(_FOOTER_FIELD, start, size - 8)
+    if key < 0:
+        raise Damaged(f"{path}: not a file of this service")
+    place, length, shift = key + len(_FOOTER_FIELD), 0, 0
+    while data[place] & _MORE:
+        length |= (data[place] & ~_MORE) << shift
+        place, shift = place + 1, shift + _VARINT_BITS
+    length |= data[place] << shift
+    return data[place + 1 : place + 1 + length]
 
 
 def _digest_place(data: "bytes | memoryview | mmap.mmap", path: Path = Path("?")) -> int:
