@@ -139,6 +139,7 @@ bench: install  ## Measure the speed of each stage
 	$(BIN)/python benchmarks/readiness.py
 	$(BIN)/python benchmarks/verify.py
 	$(BIN)/python benchmarks/failover.py
+	$(BIN)/python benchmarks/large_tree.py --files 100000
 
 proof: install  ## Run the long fault runs
 	$(BIN)/python scripts/proof.py

@@ -49,9 +49,10 @@ def main() -> int:
         for name, words in (("status", ["status"]), ("ls", ["ls"]), ("ls_asset", ["ls", "press-7"])):
             found[name] = _taken([*words, "--data", str(root), "--json"])
         with EmbeddedBroker(root / "kafka", cache=cache_folder(os.environ)) as broker:
-            found["ready_seconds"] = round(
-                ready_seconds(root, broker.bootstrap_servers, "^none$|^sensor-.*"), 1
-            )
+            os.environ["AGGREGATION_LEVELS"] = "none"  # the links are not the hours their names say
+            found["ready_seconds"] = [
+                round(ready_seconds(root, broker.bootstrap_servers, "^sensor-.*"), 1) for _ in range(3)
+            ]
         print(json.dumps(found), flush=True)
     return 0
 
