@@ -8,6 +8,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JARS   := .cache/.fetched
+AZURITE := .cache/azurite/.fetched
 LOCKED := config/requirements-dev.txt
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
@@ -31,7 +32,7 @@ NEED_DOCKER  = scripts/need.sh docker $(DOCKER)
 NEED_COMPOSE = scripts/need.sh compose $(DOCKER)
 NEED_CLUSTER = scripts/need.sh cluster $(KUBECTL)
 
-.PHONY: help install run demo test test-kafka check format bench proof fuzz lock dist env-example clean \
+.PHONY: help install azurite run demo demo-azure test test-kafka check format bench proof fuzz lock dist env-example clean \
 	docker-build docker-run docker-push compose-dev compose-up compose-down k8s-deploy k8s-logs k8s-delete
 
 help:  ## Print these lines
@@ -39,7 +40,7 @@ help:  ## Print these lines
 
 ##---- install --------------------------------------------------------------------------------------------
 
-install: $(STAMP) $(JARS)  ## Create .venv from the lock and fetch the embedded broker, once
+install: $(STAMP) $(JARS) $(AZURITE)  ## Create .venv from the lock and fetch the embedded broker, once
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found. Install one, or name it: make install PYTHON=/path/to/python3" >&2; exit 2; }
@@ -55,6 +56,14 @@ $(JARS): src/sensor_storage/demo/kafka_jars.lock | $(STAMP)
 	$(BIN)/sensor-storage broker --fetch-only
 	@touch $@
 
+$(AZURITE): scripts/azurite/package-lock.json scripts/azurite/.npmrc | $(STAMP)
+	mkdir -p .cache/azurite
+	cp scripts/azurite/package.json scripts/azurite/package-lock.json scripts/azurite/.npmrc .cache/azurite/
+	cd .cache/azurite && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --cache $(CURDIR)/.cache/npm --ignore-scripts --silent
+	@touch $@
+
+azurite: $(AZURITE)  ## Fetch Azurite, the emulator of Azure Blob Storage, once
+
 ##---- use ------------------------------------------------------------------------------------------------
 
 run: $(STAMP)  ## Run the service with the settings of the environment and .env
@@ -62,6 +71,9 @@ run: $(STAMP)  ## Run the service with the settings of the environment and .env
 
 demo: install  ## Show everything on this machine alone: broker, plant, service, page
 	$(BIN)/sensor-storage demo
+
+demo-azure: install  ## The same, with an emulated Azure Blob Storage as cold store
+	$(BIN)/sensor-storage demo --azurite
 
 test-kafka: $(STAMP)  ## Publish simulated readings to KAFKA_BOOTSTRAP_SERVERS for ten seconds
 	$(BIN)/sensor-storage simulate --duration 10

@@ -41,6 +41,8 @@ VERBS: Final = {
     "inspect": ("sensor_storage.verbs.inspect:command", "What a file holds, and whether it is sound."),
     "compact": ("sensor_storage.verbs.compact:command", "Put staged readings in their files, once."),
     "aggregate": ("sensor_storage.verbs.aggregate:command", "Make minutes, hours and days, once."),
+    "upload": ("sensor_storage.verbs.upload:command", "Put files into the cold store, once."),
+    "cleanup": ("sensor_storage.verbs.cleanup:command", "Remove old files the cold store has, once."),
     "verify": ("sensor_storage.verbs.verify:command", "Prove that nothing is missing or double."),
     "rebuild": ("sensor_storage.verbs.rebuild:command", "Make the catalog or the aggregates again."),
     "dead-letters": ("sensor_storage.verbs.dead_letters:command", "Messages that could not become readings."),

@@ -24,6 +24,9 @@ import pyarrow as pa
 
 from sensor_storage.aggregation.files import Parameters
 from sensor_storage.clock import SystemClock
+from sensor_storage.cold.connect import Place, open_store
+from sensor_storage.cold.files import ColdFiles
+from sensor_storage.cold.store import ColdStore
 from sensor_storage.errors import SensorStorageError, Transient, Usage
 from sensor_storage.query.formats import META_KEY
 from sensor_storage.query.queries import Limits, NothingStored, Queries
@@ -38,6 +41,7 @@ KEY_VARIABLE: Final = "SENSOR_STORAGE_API_KEY"
 """The environment's variable with the key for services that ask for one; SSL_CERT_FILE names an authority."""
 
 _TIMEOUT_SECONDS: Final = 120
+_CACHE_BYTES: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +102,27 @@ class Plant(Protocol):
         ...
 
 
-def connect(place: str | Path, *, parameters: Parameters | None = None) -> Plant:
+def connect(
+    place: str | Path, *, parameters: Parameters | None = None, cold_store: ColdStore | str | None = None
+) -> Plant:
     """The data directory, the parent of `raw/`, or the service's address. Usage unless the directory is there.
 
-    `parameters` are those the service makes aggregates with, where they are not the defaults.
+    `parameters` are those the service makes aggregates with, where they are not the defaults. What is not on this
+    disk any more is read from `cold_store`: a URL, with the credentials of the environment, or a store.
     """
     if str(place).startswith(("http://", "https://")):
         return _Service(str(place).rstrip("/"))
     layout = Layout(Path(place).absolute() / "raw")
     if not layout.root.is_dir():
         raise Usage(f"{layout.root} is not there", hint="name the data directory, or the service's address")
-    return _Directory(layout, parameters)
+    return _Directory(layout, parameters, _cold_files(layout, cold_store))
+
+
+def _cold_files(layout: Layout, store: ColdStore | str | None) -> ColdFiles | None:
+    if store is None:
+        return None
+    opened = open_store(Place(store)) if isinstance(store, str) else store
+    return ColdFiles(layout, opened, SystemClock(), _CACHE_BYTES)
 
 
 class _Base:
@@ -123,9 +137,9 @@ class _Base:
 class _Directory(_Base):
     """Reads the files itself, without a limit."""
 
-    def __init__(self, layout: Layout, parameters: Parameters | None) -> None:
+    def __init__(self, layout: Layout, parameters: Parameters | None, files: ColdFiles | None) -> None:
         self._clock = SystemClock()
-        self._queries = Queries(layout, self._clock, Limits(0, 0), parameters)
+        self._queries = Queries(layout, self._clock, Limits(0, 0), parameters, files)
 
     def assets(self) -> list[str]:
         """The assets something is stored of."""

@@ -13,7 +13,7 @@ from typing import Any
 from sensor_storage.errors import SensorStorageError
 
 _ANSWER_SECONDS = 600
-_MAX_REQUEST_BYTES = 1 << 16
+_MAX_REQUEST_BYTES = 1 << 20
 
 Verb = Callable[[Mapping[str, Any]], dict[str, Any]]
 

@@ -2,7 +2,9 @@
 
 import socket
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -16,6 +18,15 @@ from sensor_storage.api.keys import KeyRing
 from sensor_storage.api.server import serve
 from sensor_storage.api.tls import Certificate
 from sensor_storage.clock import Clock, SystemClock
+from sensor_storage.cold.cleanup import Cleaner, CleanupPolicy
+from sensor_storage.cold.connect import Place, open_store, parse_connection_string
+from sensor_storage.cold.files import ColdFiles
+from sensor_storage.cold.keepsakes import Keepsakes
+from sensor_storage.cold.removal import Removal, Remover
+from sensor_storage.cold.store import ColdStore
+from sensor_storage.cold.thaw import Thaw
+from sensor_storage.cold.upload import Uploader, UploadPolicy
+from sensor_storage.cold_loop import ColdLoop, ColdPolicy
 from sensor_storage.config import Settings
 from sensor_storage.config.memory import plan_memory
 from sensor_storage.kafka.backpressure import Limits
@@ -33,6 +44,7 @@ from sensor_storage.storage.compact import Compactor, WritePolicy
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ledger_files import read_all_ledgers
+from sensor_storage.storage.staging import Staging
 
 _MICROSECONDS = 1_000_000
 
@@ -110,8 +122,132 @@ def build_log_reader(settings: Settings) -> LogReader:
     return LogReader(settings.kafka.client_properties(), settings.kafka.consumer_group)
 
 
+def cold_place(settings: Settings) -> Place | None:
+    """Where the cold store is, if there is one. Usage when the settings don't say it whole."""
+    cold = settings.cold
+    given = (
+        parse_connection_string(cold.connection_string.get_secret_value()) if cold.connection_string else {}
+    )
+    account = cold.account or given.get("account_name", "")
+    url = cold.url or (f"az://{cold.container}" if account or given else None)
+    if url is None:
+        return None
+    return Place(
+        url=url,
+        account=account,
+        key=cold.key.get_secret_value() if cold.key else given.get("account_key", ""),
+        sas_token=cold.sas_token.get_secret_value() if cold.sas_token else given.get("sas_token", ""),
+        endpoint=given.get("endpoint", ""),
+        access_tier=cold.access_tier,
+        create_container=cold.create_container,
+        max_retries=cold.max_retries,
+    )
+
+
+def build_store(settings: Settings) -> ColdStore | None:
+    """The cold store, if there is one."""
+    place = cold_place(settings)
+    return open_store(place) if place else None
+
+
+def build_files(settings: Settings, layout: Layout) -> ColdFiles | None:
+    """Files wherever they are, if there is a cold store."""
+    place = cold_place(settings)
+    if place is None:
+        return None
+    store = open_store(replace(place, create_container=False, timeout=timedelta(seconds=60)))
+    return ColdFiles(layout, store, SystemClock(), settings.cold.cache_bytes)
+
+
+def build_uploader(
+    settings: Settings,
+    layout: Layout,
+    catalog: Catalog,
+    store: ColdStore,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Uploader:
+    """Files → blobs."""
+    cold = settings.cold
+    policy = UploadPolicy(
+        workers=cold.workers,
+        retry_delay_seconds=cold.retry_delay.total_seconds(),
+        bytes_per_second=cold.bytes_per_second,
+        compression=settings.storage.parquet_compression,
+        max_rows=plan_memory(settings.service.memory_limit).merge_rows,
+    )
+    return Uploader(layout, Disk(layout.root), catalog, store, policy, stopped=stopped)
+
+
+def build_keepsakes(settings: Settings, layout: Layout, catalog: Catalog, store: ColdStore) -> Keepsakes:
+    """Ledger, dead letters and safe offsets → blobs."""
+    return Keepsakes(layout, catalog, store, instance_id(settings, layout), settings.kafka.consumer_group)
+
+
+def cleanup_policy(settings: Settings) -> CleanupPolicy:
+    """When files may leave."""
+    return CleanupPolicy(
+        age_days=settings.cleanup.age_days,
+        high=settings.storage.disk_high_watermark,
+        low=settings.storage.disk_low_watermark,
+        full=settings.cleanup.verify == "full",
+        without_upload=settings.cleanup.without_upload,
+    )
+
+
+def build_remover(settings: Settings, layout: Layout, catalog: Catalog, staging: Staging) -> Remover:
+    """The owner's part of cleanup."""
+    gone = cold_place(settings) is None and settings.cleanup.without_upload
+    return Remover(layout, Disk(layout.root), catalog, staging, without_upload=gone)
+
+
+def build_cleaner(
+    settings: Settings,
+    layout: Layout,
+    catalog: Catalog,
+    store: ColdStore | None,
+    remove: Callable[[Sequence[Removal]], dict[str, str]],
+) -> Cleaner:
+    """Proven files → nothing."""
+    disk = Disk(layout.root)
+    return Cleaner(
+        layout, catalog, store, cleanup_policy(settings), remove=remove, used_share=disk.used_share
+    )
+
+
+def build_cold(settings: Settings) -> ColdLoop:
+    """The worker beside the cold store."""
+    layout = layout_of(settings)
+    catalog = Catalog(layout)
+    store = build_store(settings)
+    return ColdLoop(
+        layout=layout,
+        clock=SystemClock(),
+        catalog=catalog,
+        uploader=build_uploader(settings, layout, catalog, store) if store else None,
+        keepsakes=build_keepsakes(settings, layout, catalog, store) if store else None,
+        cleaner=partial(build_cleaner, settings, layout, catalog, store),
+        policy=ColdPolicy(
+            upload_interval_seconds=settings.cold.upload_interval.total_seconds(),
+            cleanup_interval_seconds=settings.cleanup.interval_hours * 3600,
+            seal_grace_seconds=settings.cold.seal_grace.total_seconds(),
+            cleanup=settings.cleanup.enabled,
+            dry_run=settings.cleanup.dry_run,
+            high=settings.storage.disk_high_watermark,
+        ),
+        url=store.url if store else "",
+        used_share=Disk(layout.root).used_share,
+    )
+
+
+def needs_cold_worker(settings: Settings) -> bool:
+    """Is there anything to upload or clean up?"""
+    cleans = settings.cleanup.enabled and settings.cleanup.without_upload
+    return cold_place(settings) is not None or cleans
+
+
 def build_compactor(settings: Settings, layout: Layout, catalog: Catalog) -> Compactor:
     """Segments → runs → hour files."""
+    files = build_files(settings, layout)
     memory = plan_memory(settings.service.memory_limit)
     return Compactor(
         layout,
@@ -125,6 +261,7 @@ def build_compactor(settings: Settings, layout: Layout, catalog: Catalog) -> Com
             index_entries=memory.index_entries,
         ),
         name=f"m{uuid.uuid4().hex[:12]}",
+        bring_back=Thaw(layout, Disk(layout.root), catalog, files) if files else lambda _: "",
     )
 
 
@@ -133,13 +270,21 @@ def build_aggregator(settings: Settings, layout: Layout, catalog: Catalog) -> Ag
     chosen = settings.aggregate
     numbering = settings.decode.quality_numbering
     judge = judge_by(numbering, uncertain_is_good=chosen.uncertain_is_good)
+    files = build_files(settings, layout)
+    find = files.find if files else _here
     return Aggregator(
         layout,
         Disk(layout.root),
         catalog,
-        LocalHours(layout, judge),
+        LocalHours(layout, judge, find),
         aggregate_policy(settings),
+        find=find,
     )
+
+
+def _here(path: Path) -> Path:
+    """Without a cold store a file is on this disk or nowhere."""
+    return path
 
 
 def aggregate_policy(settings: Settings) -> AggregatePolicy:
@@ -160,13 +305,15 @@ def build_maintain(settings: Settings) -> MaintainLoop:
     """Everything behind the segments."""
     layout = layout_of(settings)
     catalog = Catalog(layout)
+    compactor = build_compactor(settings, layout, catalog)
     return MaintainLoop(
         layout=layout,
         clock=SystemClock(),
         catalog=catalog,
-        compactor=build_compactor(settings, layout, catalog),
+        compactor=compactor,
         accounts=Accounts(layout),
         aggregator=build_aggregator(settings, layout, catalog),
+        remover=build_remover(settings, layout, catalog, compactor.staging),
     )
 
 
@@ -187,6 +334,8 @@ class ApiLoop:
             port=service.port,
             stop=stop,
             parameters=aggregate_policy(self._settings).parameters,
+            files=build_files(self._settings, layout_of(self._settings)),
+            store=build_store(self._settings),
             keys=build_keys(self._settings, self._clock),
             certificate=build_certificate(self._settings),
         )
@@ -205,9 +354,11 @@ def build_certificate(settings: Settings) -> Certificate | None:
 
 
 def build_worker(settings: Settings, worker: str) -> Loop:
-    """The loop of one worker: `ingest-0`, `maintain` or `api`."""
+    """The loop of one worker: `ingest-0`, `maintain`, `cold` or `api`."""
     if worker == "maintain":
         return build_maintain(settings)
+    if worker == "cold":
+        return build_cold(settings)
     if worker == "api":
         return ApiLoop(settings, SystemClock())
     return build_ingest(settings, worker)

@@ -183,6 +183,30 @@ AGGREGATE_SECONDS: Final = _gauge(
 )
 AGGREGATE_FILES: Final = _gauge("sensor_storage_aggregate_files", "Aggregate files in the aggregated tree.")
 
+# ── the cold store, since its worker started ──
+UPLOADS: Final = _counter("azure_upload_success_total", "Files uploaded to the cold store, since the start.")
+UPLOAD_FAILURES: Final = _counter(
+    "azure_upload_failures_total", "Uploads that failed and are tried again, since the start."
+)
+UPLOADED_BYTES: Final = _counter("sensor_storage_uploaded_bytes_total", "Bytes uploaded, since the start.")
+UPLOAD_SECONDS: Final = _gauge("sensor_storage_upload_last_round_seconds", "How long the last upload took.")
+UPLOAD_WAITING: Final = _gauge("sensor_storage_upload_waiting_files", "Files that wait to be uploaded.")
+UPLOAD_FAILING: Final = _gauge(
+    "sensor_storage_upload_failing_files", "Those of them that failed before; see /storage/stats."
+)
+OLDEST_UNSAFE: Final = _gauge(
+    "sensor_storage_oldest_unsafe_seconds",
+    "Age of the oldest hour with readings that only this disk and Kafka hold.",
+)
+STORE_AWAY: Final = _gauge("sensor_storage_store_away", "1 while the cold store does not answer.")
+CLEANED: Final = _counter(
+    "cleanup_files_deleted_total", "Files removed here, proven to be in the cold store, since the start."
+)
+CLEANED_BYTES: Final = _counter("sensor_storage_cleanup_bytes_total", "Their bytes, since the start.")
+KEPT: Final = _gauge(
+    "sensor_storage_cleanup_kept_files", "Old files that the last cleanup had to keep, by reason.", "reason"
+)
+
 # ── HTTP, since the API's process started ──
 HTTP_ANSWERS: Final = _counter(
     "sensor_storage_http_answers_total", "Requests answered, by class of status, since the start.", "status"

@@ -11,6 +11,7 @@ import psutil
 
 from sensor_storage.aggregation.stage import AggregateReport, Aggregator
 from sensor_storage.clock import Clock
+from sensor_storage.cold.removal import Remover
 from sensor_storage.control import Control
 from sensor_storage.errors import DiskFull, Halt, Owned, Transient
 from sensor_storage.kafka.backpressure import Limits, pause_reason
@@ -172,6 +173,7 @@ class MaintainLoop:
         compactor: Compactor,
         accounts: Accounts,
         aggregator: Aggregator,
+        remover: Remover,
     ) -> None:
         self._layout = layout
         self._clock = clock
@@ -179,6 +181,7 @@ class MaintainLoop:
         self._compactor = compactor
         self._accounts = accounts
         self._aggregator = aggregator
+        self._remover = remover
         self._aggregated = AggregateReport()
         self._aggregate_seconds = 0.0
         self._started = clock.now()
@@ -188,7 +191,8 @@ class MaintainLoop:
         self._sums = CompactReport()
         self._round_seconds = 0.0
         self._control = Control(
-            socket_path(layout, "maintain"), {"flush": self._flush, "aggregate": self._aggregate}
+            socket_path(layout, "maintain"),
+            {"flush": self._flush, "aggregate": self._aggregate, "remove": self._remove},
         )
 
     def run(self, stop: Event) -> None:
@@ -235,6 +239,10 @@ class MaintainLoop:
             self._aggregator.make_all_again()
         report = self._aggregate_round(flush=True)
         return {**asdict(report), "blocked": {str(path): why for path, why in report.blocked.items()}}
+
+    def _remove(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Remove files that are proven to be in the cold store, as far as they are still what was proven."""
+        return {"kept": self._remover.from_request(request["files"])}
 
     def _patiently(self, act: Callable[[], object]) -> None:
         try:

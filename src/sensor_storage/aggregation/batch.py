@@ -45,13 +45,22 @@ class Batch:
 
     def write(self, disk: Disk, path: Path, data: memoryview, *, file: AggregateFile) -> str:
         """Write a file aside, unless it is there already; its digest."""
-        self.files.append(file)
         digest = stored_digest(data)
+        self.files.append(file._replace(digest=digest))
         state = peek(path)
         if state is None or (state.digest, state.size_bytes) != (digest, len(data)):
             self.asides.append(disk.write_aside(path, data))
             self.written_bytes += len(data)
         return digest
+
+    def take(self, later: "Batch") -> None:
+        """Everything of another batch too."""
+        self.asides += later.asides
+        self.records += later.records
+        self.reached += later.reached
+        self.files += later.files
+        self.readings += later.readings
+        self.written_bytes += later.written_bytes
 
 
 def carry_of(text: str | None) -> Carry | None:

@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sensor_storage.aggregation.again import AGAIN, Again, SeenHours
-from sensor_storage.aggregation.look import AssetFiles, Found, asset_files, asset_of, assets, plan_stale
+from sensor_storage.aggregation.look import (
+    AssetFiles,
+    Found,
+    asset_files,
+    asset_of,
+    assets,
+    plan_stale,
+    without_cold,
+)
 from sensor_storage.aggregation.raw_hours import LocalHours
 from sensor_storage.aggregation.stage import AggregatePolicy, parameters_text
 from sensor_storage.aggregation.windows import Level, period_start
@@ -120,7 +128,11 @@ class AggregateLook:
         waiting = 0
         for series, files in asset.series.items():
             contents = self._catalog.contents(series)
-            stale = plan_stale(series, files, contents, self._policy).stale
+            stale = without_cold(
+                plan_stale(series, files, contents, self._policy).stale,
+                self._catalog.cold_periods(series),
+                self._policy.parameters.carry_limit_us,
+            )
             due = _due(self._catalog, series, stale)
             waiting += len(due)
             findings += [

@@ -4,6 +4,7 @@ The catalog is made again from this, and verification reads it.
 """
 
 from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,9 +13,9 @@ import pyarrow as pa
 from sensor_storage.aggregation.batch import carry_json
 from sensor_storage.aggregation.carry import Carry
 from sensor_storage.aggregation.files import AggregateFooter, Part, footer_of
-from sensor_storage.aggregation.plan import plan_carry_in
+from sensor_storage.aggregation.plan import plan_carry_in, reached_hours
 from sensor_storage.aggregation.stage import AggregatePolicy
-from sensor_storage.aggregation.windows import HOURS_PER_DAY, LEVELS, Level, period_start
+from sensor_storage.aggregation.windows import HOURS_PER_DAY, LEVELS, Level, period_of, period_start
 from sensor_storage.errors import Damaged
 from sensor_storage.model import Series
 from sensor_storage.storage.aggregate_catalog import AggregateFile, AggregateRecord, Spanned
@@ -86,7 +87,7 @@ class AssetFiles:
         for series, files in self.series.items():
             for level, periods in files.files.items():
                 for period, file in periods.items():
-                    yield AggregateFile(series, level, period, file.size_bytes)
+                    yield AggregateFile(series, level, period, file.size_bytes, file.digest)
 
 
 def assets(layout: Layout, *, without: Container[str] = ()) -> Iterator[AssetFiles]:
@@ -147,6 +148,28 @@ def plan_stale(
     if "day" in policy.levels:
         _days(series, files, policy, carries, look)
     return look
+
+
+def without_cold(
+    stale: Mapping[Spanned, str], cold: Mapping[str, AbstractSet[int]], limit: int
+) -> dict[Spanned, str]:
+    """What is stale, but for what files in the cold store alone may explain: pure.
+
+    `cold` has by level the periods whose files are not here.
+    """
+    hours = cold.get("minute", frozenset())
+
+    def explained(key: Spanned) -> bool:
+        first = key.number * (1 if key.span == "hour" else HOURS_PER_DAY)
+        day = period_start("hour", first // HOURS_PER_DAY)
+        month = period_of("day", int(day.timestamp()) * 1_000_000)
+        return (
+            any(hour in hours for hour in range(first - reached_hours(limit), first + 1))
+            or first // HOURS_PER_DAY in cold.get("hour", frozenset())
+            or (key.span == "day" and month in cold.get("day", frozenset()))
+        )
+
+    return {key: why for key, why in stale.items() if not explained(key)}
 
 
 def _days(

@@ -4,7 +4,7 @@
 the readings were found in.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -52,13 +52,16 @@ class HourSource(Protocol):
 class LocalHours:
     """The hour files of the data directory."""
 
-    def __init__(self, layout: Layout, judge: Judge) -> None:
+    def __init__(
+        self, layout: Layout, judge: Judge, find: Callable[[Path], Path] = lambda path: path
+    ) -> None:
         self._layout = layout
+        self.find = find
         self.judge = judge
 
     def open(self, key: SensorHour) -> "HourFileSamples":
         """The sensor-hour's file."""
-        return HourFileSamples(self._layout.hour_file(key), key, self.judge)
+        return HourFileSamples(self.find(self._layout.hour_file(key)), key, self.judge)
 
 
 class HourFileSamples:

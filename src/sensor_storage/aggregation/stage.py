@@ -10,7 +10,7 @@ What is made depends on the readings alone, so a death anywhere leaves work that
 are made again. Nothing here removes anything.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -27,7 +27,7 @@ from sensor_storage.aggregation.raw_hours import HourSource, day_of, minutes_and
 from sensor_storage.aggregation.rows import Row, with_rows
 from sensor_storage.aggregation.statistics import Statistics
 from sensor_storage.aggregation.windows import HOURS_PER_DAY, LEVELS, WIDTH, Level, period_of, period_start
-from sensor_storage.errors import Damaged
+from sensor_storage.errors import Damaged, DiskFull, SensorStorageError, Transient
 from sensor_storage.model import SensorHour, Series
 from sensor_storage.storage.aggregate_catalog import AggregateFile, AggregateRecord, Span, Spanned
 from sensor_storage.storage.catalog import Catalog
@@ -90,12 +90,20 @@ class Aggregator:
     """The only writer of aggregates of one data directory."""
 
     def __init__(
-        self, layout: Layout, disk: Disk, catalog: Catalog, source: HourSource, policy: AggregatePolicy
+        self,
+        layout: Layout,
+        disk: Disk,
+        catalog: Catalog,
+        source: HourSource,
+        policy: AggregatePolicy,
+        *,
+        find: Callable[[Path], Path] = lambda path: path,
     ) -> None:
         self._layout = layout
         self._disk = disk
         self._catalog = catalog.aggregates
         self._source = source
+        self._find = find
         self._policy = policy
         self._limit = policy.parameters.carry_limit_us
         self._started = False
@@ -145,7 +153,7 @@ class Aggregator:
         batch = Batch()
         try:
             for series, keys in groupby(due, attrgetter("series")):
-                self._hours_of(series, [key.number for key in keys], now, batch)
+                self._of_one(series, list(keys), now, batch, self._hours_of)
             self._disk.publish(batch.asides)  # commit point
         except Exception:
             self._disk.discard(batch.asides)
@@ -158,6 +166,30 @@ class Aggregator:
         report.files += len(batch.asides)
         report.written_bytes += batch.written_bytes
         report.readings += batch.readings
+
+    def _of_one(
+        self,
+        series: Series,
+        keys: Sequence[Spanned],
+        now: float,
+        batch: Batch,
+        make: Callable[[Series, Sequence[int], float, Batch], None],
+    ) -> None:
+        """One sensor's part of a batch, or none of it while a file it needs is out of reach."""
+        mine = Batch()
+        try:
+            make(series, [key.number for key in keys], now, mine)
+        except DiskFull:
+            raise
+        except Transient as error:
+            self._disk.discard(mine.asides)
+            for key in keys:
+                self._block(key, self._layout.hour_file(SensorHour(series, key.number)), error, now)
+        except Exception:
+            self._disk.discard(mine.asides)
+            raise
+        else:
+            batch.take(mine)
 
     def _hours_of(self, series: Series, numbers: Sequence[int], now: float, batch: Batch) -> None:
         """Steps 2 and 3 for due hours of one sensor, in order; nothing is published yet."""
@@ -217,7 +249,7 @@ class Aggregator:
         batch = Batch()
         try:
             for series, keys in groupby(due, attrgetter("series")):
-                self._days_of(series, [key.number for key in keys], now, batch)
+                self._of_one(series, list(keys), now, batch, self._days_of)
             self._disk.publish(batch.asides)  # commit point
         except Exception:
             self._disk.discard(batch.asides)
@@ -237,7 +269,7 @@ class Aggregator:
             path = self._path(series, "hour", day * WIDTH["day"])
             first = day * HOURS_PER_DAY
             try:
-                hours = read_aggregate(path)
+                hours = read_aggregate(self._find(path))
             except (Damaged, FileNotFoundError) as error:
                 if not self._make_again(series, first, batch):
                     self._block(Spanned(series, "day", day), path, error, now)
@@ -293,7 +325,7 @@ class Aggregator:
             path = self._layout.aggregate_file(series, level, period_start(level, period))
             mine = {number: rows[number] for number in numbers}
             try:
-                kept = read_aggregate(path)
+                kept = read_aggregate(self._find(path))
             except (Damaged, FileNotFoundError):
                 kept = None
             there = {part.number: part.digest for part in kept.footer.parts} if kept else {}
@@ -333,5 +365,5 @@ class Aggregator:
         return self._layout.aggregate_file(series, level, period_start(level, period_of(level, instant)))
 
     def _block(self, key: Spanned, path: Path, error: Exception, now: float) -> None:
-        why = error.message if isinstance(error, Damaged) else "is not here"
+        why = error.message if isinstance(error, SensorStorageError) else "is not here"
         self._blocked[key] = (now + _RETRY_SECONDS, path, why)

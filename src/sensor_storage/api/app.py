@@ -6,12 +6,14 @@ from starlette_compress import CompressMiddleware, add_compress_type
 
 from sensor_storage import __version__
 from sensor_storage.aggregation.files import Parameters
-from sensor_storage.api import docs, errors, health, metrics, prometheus, query, sensors, storage
+from sensor_storage.api import cold, docs, errors, health, metrics, prometheus, query, sensors, storage
 from sensor_storage.api.access import ChangesAllowed, ReadsAllowed
 from sensor_storage.api.gate import Gate, Traffic
 from sensor_storage.api.keys import KeyRing
 from sensor_storage.api.snapshot import Meter
 from sensor_storage.clock import Clock
+from sensor_storage.cold.files import ColdFiles
+from sensor_storage.cold.store import ColdStore
 from sensor_storage.query.formats import MEDIA_TYPES
 from sensor_storage.query.queries import Queries
 from sensor_storage.storage.layout import Layout
@@ -46,6 +48,8 @@ def create_app(
     host: str = "127.0.0.1",
     parameters: Parameters | None = None,
     keys: KeyRing | None = None,
+    files: ColdFiles | None = None,
+    store: ColdStore | None = None,
 ) -> FastAPI:
     """The application. `host` is the address it will listen on, which decides who may change something.
 
@@ -68,7 +72,8 @@ def create_app(
     app.include_router(health.routes(layout, clock))
     app.include_router(metrics.routes(layout, clock, meter, traffic))
     app.include_router(storage.routes(layout, clock, meter, ChangesAllowed(host, keys)), dependencies=read)
-    queries = Queries(layout, clock, parameters=parameters)
+    queries = Queries(layout, clock, parameters=parameters, files=files)
+    app.include_router(cold.routes(layout, store, ChangesAllowed(host, keys)), dependencies=read)
     app.include_router(query.routes(queries), dependencies=read)
     app.include_router(sensors.routes(queries), dependencies=read)
     app.include_router(prometheus.routes(queries), dependencies=read)

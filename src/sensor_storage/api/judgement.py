@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sensor_storage.api.snapshot import Snapshot
-from sensor_storage.storage.status import IngestStatus, MaintainStatus, is_fresh
+from sensor_storage.storage.status import ColdStatus, IngestStatus, MaintainStatus, is_fresh
 
 
 class State(StrEnum):
@@ -14,6 +14,10 @@ class State(StrEnum):
     OK = "ok"
     DEGRADED = "degraded"
     DOWN = "down"
+
+
+_COLD_SILENT_SECONDS = 3600.0
+"""An upload may take long, and reports when it is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,8 @@ def judge(snapshot: Snapshot) -> list[Reason]:
         reasons.append(_silent("maintain", "has not reported yet"))
     else:
         reasons += _maintain(snapshot.maintain, snapshot.now)
+    if snapshot.cold:
+        reasons += _cold(snapshot.cold, snapshot.now)
     return reasons
 
 
@@ -106,6 +112,31 @@ def _ingest(status: IngestStatus, now: float) -> Iterator[Reason]:
             status.worker,
             f"paused: {status.paused}",
             "it goes on by itself when there is room",
+        )
+
+
+def _cold(status: ColdStatus, now: float) -> Iterator[Reason]:
+    """The cold store never stops the flow: what is consumed stays on this disk till it is proven to be there."""
+    if status.halted or now - status.time > _COLD_SILENT_SECONDS:
+        what = f"halted: {status.halted}" if status.halted else "has not reported for long"
+        yield Reason(
+            State.DEGRADED, status.worker, what, "see its log; nothing is removed meanwhile", unready=False
+        )
+    elif status.away or status.error:
+        yield Reason(
+            State.DEGRADED,
+            status.worker,
+            f"the cold store does not answer: {status.error or '; '.join(status.errors[:1])}",
+            "`sensor-storage check` looks at it; uploads go on by themselves, and nothing is removed meanwhile",
+            unready=False,
+        )
+    elif status.failing:
+        yield Reason(
+            State.DEGRADED,
+            status.worker,
+            f"{status.failing:,} files can't be uploaded: {'; '.join(status.errors[:2])}",
+            "`sensor-storage upload` tries them again now",
+            unready=False,
         )
 
 

@@ -7,7 +7,7 @@ from sensor_storage.api.gate import Traffic
 from sensor_storage.api.judgement import State, age_seconds, judge, state
 from sensor_storage.api.snapshot import Sizes, Snapshot
 from sensor_storage.metrics import Sample
-from sensor_storage.storage.status import IngestStatus, MaintainStatus
+from sensor_storage.storage.status import ColdStatus, IngestStatus, MaintainStatus
 
 
 def samples(snapshot: Snapshot, sizes: Sizes, traffic: Traffic) -> Iterator[Sample]:
@@ -29,6 +29,8 @@ def samples(snapshot: Snapshot, sizes: Sizes, traffic: Traffic) -> Iterator[Samp
         yield metrics.LAG.sample(snapshot.lag)
     if snapshot.maintain:
         yield from _maintain(snapshot.maintain)
+    if snapshot.cold:
+        yield from _cold(snapshot.cold, snapshot.now)
     yield from _sizes(sizes, snapshot.now)
     for kind, count in sorted(traffic.answers.items()):
         yield metrics.HTTP_ANSWERS.sample(count, kind)
@@ -78,6 +80,24 @@ def _maintain(status: MaintainStatus) -> Iterator[Sample]:
     yield metrics.AGGREGATE_FILES_WRITTEN.sample(status.aggregate_files_written)
     yield metrics.AGGREGATE_WRITTEN_BYTES.sample(status.aggregate_written_bytes)
     yield metrics.AGGREGATE_SECONDS.sample(status.last_aggregate_seconds)
+
+
+def _cold(status: ColdStatus, now: float) -> Iterator[Sample]:
+    yield metrics.RESIDENT.sample(status.resident_bytes, status.worker)
+    yield metrics.CPU_SECONDS.sample(status.cpu_seconds, status.worker)
+    yield metrics.UPLOADS.sample(status.uploaded)
+    yield metrics.UPLOAD_FAILURES.sample(status.failures)
+    yield metrics.UPLOADED_BYTES.sample(status.uploaded_bytes)
+    yield metrics.UPLOAD_SECONDS.sample(status.last_upload_seconds)
+    yield metrics.UPLOAD_WAITING.sample(status.waiting)
+    yield metrics.UPLOAD_FAILING.sample(status.failing)
+    oldest = status.oldest_waiting_hour
+    yield metrics.OLDEST_UNSAFE.sample(0 if oldest is None else max(0.0, now - oldest * 3600))
+    yield metrics.STORE_AWAY.sample(status.away)
+    yield metrics.CLEANED.sample(status.removed)
+    yield metrics.CLEANED_BYTES.sample(status.removed_bytes)
+    for reason, count in sorted(status.kept.items()):
+        yield metrics.KEPT.sample(count, reason)
 
 
 def _sizes(sizes: Sizes, now: float) -> Iterator[Sample]:

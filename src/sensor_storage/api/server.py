@@ -13,6 +13,8 @@ from sensor_storage.api.app import create_app
 from sensor_storage.api.keys import KeyRing
 from sensor_storage.api.tls import Certificate, keep_fresh
 from sensor_storage.clock import Clock
+from sensor_storage.cold.files import ColdFiles
+from sensor_storage.cold.store import ColdStore
 from sensor_storage.errors import Usage
 from sensor_storage.log import get
 from sensor_storage.storage.layout import Layout
@@ -34,6 +36,8 @@ def serve(
     parameters: Parameters | None = None,
     keys: KeyRing | None = None,
     certificate: Certificate | None = None,
+    files: ColdFiles | None = None,
+    store: ColdStore | None = None,
 ) -> None:
     """Answer requests until `stop` is set, then finish those begun.
 
@@ -44,7 +48,7 @@ def serve(
     with _bound(host, port) as listener:
         taken = int(listener.getsockname()[1])
         config = uvicorn.Config(
-            create_app(layout, clock, host=host, parameters=parameters, keys=keys),
+            create_app(layout, clock, host=host, parameters=parameters, keys=keys, files=files, store=store),
             lifespan="off",
             log_config=None,
             log_level="warning",

@@ -10,7 +10,14 @@ from threading import Lock
 from sensor_storage.clock import Clock
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.status import IngestStatus, MaintainStatus, read_ingest, read_maintain
+from sensor_storage.storage.status import (
+    ColdStatus,
+    IngestStatus,
+    MaintainStatus,
+    read_cold,
+    read_ingest,
+    read_maintain,
+)
 
 _WALK_SECONDS = 30.0
 """Dead letters and ledger are files without end; their sizes are looked at again only so often."""
@@ -23,6 +30,7 @@ class Snapshot:
     now: float
     ingest: tuple[IngestStatus, ...] = ()
     maintain: MaintainStatus | None = None
+    cold: ColdStatus | None = None
 
     @property
     def lag(self) -> int:
@@ -66,7 +74,7 @@ class Sizes:
 
 def take_snapshot(layout: Layout, now: float) -> Snapshot:
     """Read the workers' status files."""
-    return Snapshot(now, tuple(read_ingest(layout)), read_maintain(layout))
+    return Snapshot(now, tuple(read_ingest(layout)), read_maintain(layout), read_cold(layout))
 
 
 class Meter:

@@ -15,7 +15,7 @@ from sensor_storage.api.snapshot import Meter, Sizes, Snapshot, take_snapshot
 from sensor_storage.clock import Clock
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import ask
-from sensor_storage.storage.status import is_fresh
+from sensor_storage.storage.status import ColdStatus, is_fresh
 
 _DEFAULT_WAIT_SECONDS = 60.0
 _MAX_WAIT_SECONDS = 600.0
@@ -64,6 +64,25 @@ class Worker(BaseModel):
     )
 
 
+class ColdStore(BaseModel):
+    """What its worker did since it started, and what waits."""
+
+    url: str
+    uploaded_files: int
+    uploaded_bytes: int
+    failures: int
+    waiting_files: int
+    failing_files: int
+    oldest_waiting_hour: datetime | None = Field(
+        description="What is younger is on this disk and in Kafka alone."
+    )
+    away: bool = Field(description="Does the store not answer?")
+    errors: list[str]
+    removed_files: int
+    removed_bytes: int
+    kept: dict[str, int] = Field(description="Old files the last cleanup had to keep, by reason.")
+
+
 class Stats(BaseModel):
     """What is stored, where, and by whom."""
 
@@ -74,6 +93,7 @@ class Stats(BaseModel):
     )
     disk: Disk
     oldest_waiting: datetime | None = Field(description="When the oldest file in staging was begun.")
+    cold: ColdStore | None = Field(default=None, description="The cold store, if there is one.")
     workers: list[Worker]
 
 
@@ -164,6 +184,25 @@ def stats_of(snapshot: Snapshot, sizes: Sizes) -> Stats:
         disk=Disk(size_bytes=sizes.disk_size_bytes, free_bytes=sizes.disk_free_bytes),
         oldest_waiting=datetime.fromtimestamp(oldest, UTC) if oldest else None,
         workers=_workers(snapshot),
+        cold=_cold(snapshot.cold) if snapshot.cold else None,
+    )
+
+
+def _cold(status: ColdStatus) -> ColdStore:
+    hour = status.oldest_waiting_hour
+    return ColdStore(
+        url=status.url,
+        uploaded_files=status.uploaded,
+        uploaded_bytes=status.uploaded_bytes,
+        failures=status.failures,
+        waiting_files=status.waiting,
+        failing_files=status.failing,
+        oldest_waiting_hour=None if hour is None else datetime.fromtimestamp(hour * 3600, UTC),
+        away=status.away,
+        errors=list(status.errors),
+        removed_files=status.removed,
+        removed_bytes=status.removed_bytes,
+        kept=status.kept,
     )
 
 

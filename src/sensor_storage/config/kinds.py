@@ -52,6 +52,10 @@ def _upper(value: object) -> object:
     return value.strip().upper() if isinstance(value, str) else value
 
 
+def _title(value: object) -> object:
+    return value.strip().title() if isinstance(value, str) else value
+
+
 def _lower(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
@@ -78,6 +82,10 @@ def _size(value: object) -> object:
     """Let Kubernetes' spellings, `512Mi` and `20G`, through as the sizes they mean."""
     text = value.strip() if isinstance(value, str) else _no_truth(value)
     return f"{text}B" if isinstance(text, str) and re.search(r"(?i)\d\s*[kmgtp]i?$", text) else text
+
+
+def _size_or_zero(value: object) -> object:
+    return 0 if str(value).strip() == "0" else _size(value)
 
 
 def _share(value: object) -> object:
@@ -290,5 +298,11 @@ RawPath = Annotated[
 ]
 ReadableFile = Annotated[Path, PlainValidator(_file), Rule("a file that can be read")]
 Secret = Annotated[SecretStr, Rule("text; never shown")]
+CountOrZero = Annotated[int, BeforeValidator(_no_truth), Ge(0), Rule("a whole number, at least 0")]
+SizeOrZero = Annotated[
+    ByteSize, BeforeValidator(_size_or_zero), Ge(0), Rule("a size, as in 20MB; 0 is no bound")
+]
+Days = Annotated[float, BeforeValidator(_no_truth), Ge(0), Le(36_500), Rule("a number, at least 0")]
+Title = BeforeValidator(_title)
 Upper = BeforeValidator(_upper)
 Lower = BeforeValidator(_lower)

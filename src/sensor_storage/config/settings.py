@@ -239,6 +239,97 @@ class AggregateSettings(Branch):
     )
 
 
+class ColdSettings(Branch):
+    """Where sealed files go, and when they leave this disk."""
+
+    url: kinds.Text | None = _setting(
+        "COLD_STORE_URL",
+        None,
+        "Where files go: `file:///folder`, `az://container`, `s3://bucket`, `gs://bucket`; not set: see AZURE_….",
+        example="file:///mnt/cold",
+    )
+    account: kinds.Text | None = _setting(
+        "AZURE_STORAGE_ACCOUNT",
+        None,
+        "The storage account; set, the cold store is its container.",
+        example="plantdata",
+    )
+    container: kinds.Text = _setting(
+        "AZURE_CONTAINER_NAME", "sensor-data-cold-storage", "The container in that account."
+    )
+    key: kinds.Secret | None = _setting(
+        "AZURE_STORAGE_KEY",
+        None,
+        "The account's key; without key, token or string the machine's identity is used.",
+    )
+    sas_token: kinds.Secret | None = _setting(
+        "AZURE_STORAGE_SAS_TOKEN", None, "A token with rights to read, create, write and list."
+    )
+    connection_string: kinds.Secret | None = _setting(
+        "AZURE_STORAGE_CONNECTION_STRING", None, "Account, key and endpoint in one."
+    )
+    create_container: kinds.Flag = _setting(
+        "AZURE_CREATE_CONTAINER",
+        False,
+        "May the service make the container? It needs a key or a token for it.",
+    )
+    access_tier: Annotated[Literal["", "Hot", "Cool", "Cold", "Archive"], kinds.Title] = _setting(
+        "AZURE_ACCESS_TIER",
+        "",
+        "The tier blobs are written to; below Hot each is charged as at least 128 KiB. Not set: the account's.",
+    )
+    workers: kinds.Workers = _setting("AZURE_MAX_WORKERS", 4, "So many files are uploaded at once.")
+    max_retries: kinds.CountOrZero = _setting(
+        "AZURE_MAX_RETRIES",
+        2,
+        "How often the client repeats a request before the file goes back to the queue.",
+    )
+    retry_delay: kinds.Duration = _setting(
+        "AZURE_RETRY_DELAY",
+        timedelta(seconds=5),
+        "The first wait of a file whose upload failed; it doubles up to ten minutes, for ever.",
+    )
+    bytes_per_second: kinds.SizeOrZero = _setting(
+        "UPLOAD_BYTES_PER_SECOND", ByteSize(0), "Upload no faster; 0: as fast as it goes."
+    )
+    upload_interval: kinds.Duration = _setting(
+        "UPLOAD_INTERVAL_SECONDS", timedelta(seconds=1800), "How often sealed files are uploaded."
+    )
+    seal_grace: kinds.DurationOrZero = _setting(
+        "SEAL_GRACE_SECONDS", timedelta(seconds=900), "An hour is sealed when it is over for so long."
+    )
+    cache_bytes: kinds.Size = _setting(
+        "COLD_CACHE_BYTES",
+        ByteSize(1_000_000_000),
+        "Copies of blobs that queries brought back are kept up to this size.",
+    )
+
+
+class CleanupSettings(Branch):
+    """When files that are proven to be in the cold store leave this disk."""
+
+    enabled: kinds.Flag = _setting(
+        "CLEANUP_ENABLED", True, "Remove old files here once they are proven there?"
+    )
+    age_days: kinds.Days = _setting(
+        "CLEANUP_AGE_DAYS",
+        7.0,
+        "A file stays until its last reading is so old; less while the disk is too full.",
+    )
+    interval_hours: kinds.Days = _setting("CLEANUP_INTERVAL_HOURS", 6.0, "How often to look for such files.")
+    dry_run: kinds.Flag = _setting("CLEANUP_DRY_RUN", False, "Only tell what would be removed.")
+    verify: Annotated[Literal["list", "full"], kinds.Lower] = _setting(
+        "CLEANUP_VERIFY",
+        "list",
+        "How a blob is looked at before its file goes: its ETag and size, or all of it.",
+    )
+    without_upload: kinds.Flag = _setting(
+        "CLEANUP_WITHOUT_UPLOAD",
+        False,
+        "Without a cold store: remove old files all the same. They are gone then.",
+    )
+
+
 class ServiceSettings(Branch):
     """Where the service answers."""
 
@@ -294,6 +385,8 @@ class Settings(Branch):
     ingest: IngestSettings = IngestSettings()
     compact: CompactSettings = CompactSettings()
     aggregate: AggregateSettings = AggregateSettings()
+    cold: ColdSettings = ColdSettings()
+    cleanup: CleanupSettings = CleanupSettings()
     service: ServiceSettings = ServiceSettings()
     log: LogSettings = LogSettings()
     origins: dict[str, str] = Field(default_factory=dict, repr=False)

@@ -17,28 +17,7 @@ from dotenv.parser import parse_stream
 from sensor_storage.config.entries import entries, rooms
 
 CONFIG_FILE_VARIABLE = "SENSOR_STORAGE_CONFIG"
-LATER = frozenset(
-    {
-        "AZURE_ACCESS_TIER",
-        "AZURE_CONTAINER_NAME",
-        "AZURE_MAX_RETRIES",
-        "AZURE_MAX_WORKERS",
-        "AZURE_RETRY_DELAY",
-        "AZURE_STORAGE_ACCOUNT",
-        "AZURE_STORAGE_CONNECTION_STRING",
-        "AZURE_STORAGE_KEY",
-        "AZURE_STORAGE_SAS_TOKEN",
-        "CLEANUP_AGE_DAYS",
-        "CLEANUP_DRY_RUN",
-        "CLEANUP_ENABLED",
-        "CLEANUP_INTERVAL_HOURS",
-        "CLEANUP_WITHOUT_UPLOAD",
-        "COLD_STORE_URL",
-        "SCHEMA_REGISTRY_URL",
-        "SEAL_GRACE_SECONDS",
-        "UPLOAD_INTERVAL_SECONDS",
-    }
-)
+LATER = frozenset({"SCHEMA_REGISTRY_URL"})
 """Settings of the contract that nothing uses yet: naming one is a warning, not an error."""
 
 _NOT_OURS_TO_JUDGE = frozenset({CONFIG_FILE_VARIABLE, "SENSOR_STORAGE_CACHE", "SENSOR_STORAGE_API_KEY"})

@@ -19,6 +19,7 @@ from sensor_storage.aggregation.files import Parameters
 from sensor_storage.aggregation.plan import reached_hours
 from sensor_storage.aggregation.windows import HOURS_PER_DAY
 from sensor_storage.clock import Clock
+from sensor_storage.cold.files import ColdFiles
 from sensor_storage.errors import SensorStorageError
 from sensor_storage.model import Series
 from sensor_storage.query.directory import Directory
@@ -98,8 +99,10 @@ class Queries:
         clock: Clock,
         limits: Limits | None = None,
         parameters: Parameters | None = None,
+        files: ColdFiles | None = None,
     ) -> None:
         self.layout = layout
+        self.files = files
         self.clock = clock
         self.limits = limits or Limits()
         self.parameters = parameters or Parameters()
@@ -110,7 +113,7 @@ class Queries:
         limits = limits or self.limits
         watch = watch or Watch(self.clock, limits.deadline_seconds)
         held = self.staged.hold()
-        sources = Sources(self.layout, held)
+        sources = Sources(self.layout, held, self.files)
         with CatalogView.of(self.layout) as catalog:
             series = Directory(self.layout, catalog, held).select(question.assets, question.sensors)
             if not series:
@@ -161,7 +164,7 @@ class Queries:
         """Everything as it is at one moment, for questions about sensors rather than readings."""
         watch = watch or Watch(self.clock, self.limits.deadline_seconds)
         held = self.staged.hold()
-        sources = Sources(self.layout, held)
+        sources = Sources(self.layout, held, self.files)
         with CatalogView.of(self.layout) as catalog:
             raw = RawReader(sources, watch)
             yield Held(Directory(self.layout, catalog, held), Tails(catalog, sources, raw))
@@ -171,7 +174,9 @@ class Queries:
         watch = Watch(self.clock, self.limits.deadline_seconds)
         held = self.staged.hold()
         with CatalogView.of(self.layout) as catalog:
-            return find_message(self.layout, catalog, held, watch, (topic, partition, offset))
+            return find_message(
+                self.layout, catalog, held, watch, (topic, partition, offset), files=self.files
+            )
 
     def _known(
         self, series: Series, interval: Interval, catalog: CatalogView, sources: Sources, watch: Watch
@@ -181,7 +186,7 @@ class Queries:
         staged = sum(sources.held.hours(series, hours.start, hours.stop - 1).values())
         if catalog.known:
             return Known(series, catalog.filed(series, hours.start, hours.stop - 1)[1] + staged)
-        files = sum(sources.has_file(series, hour) for hour in sources.hours(series.asset, hours))
+        files = sum(sources.has_file(series, hour) for hour in sources.hours(series, hours))
         return Known(series, files * UNKNOWN_HOUR_ROWS + staged)
 
     def _open(

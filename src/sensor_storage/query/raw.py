@@ -41,7 +41,7 @@ class RawReader:
         """The sensor's readings in the interval, in order of time."""
         hours = interval.hours
         staged_hours = self._sources.held.hours(series, hours.start, hours.stop - 1)
-        for hour in sorted({*self._sources.hours(series.asset, hours), *staged_hours}):
+        for hour in sorted({*self._sources.hours(series, hours), *staged_hours}):
             key = SensorHour(series, hour)
             staged = self._sources.staged(key, interval)
             if staged:

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sensor_storage.cold.files import ColdFiles
 from sensor_storage.errors import Damaged
 from sensor_storage.model import SensorHour, Series
 from sensor_storage.query.question import Interval
 from sensor_storage.query.staged import HeldStaging
+from sensor_storage.storage.catalog_view import CatalogView
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.parquet import CheckedFile
 from sensor_storage.storage.stretches import Stretch
@@ -27,19 +29,31 @@ _FIRST_HOUR, _LAST_HOUR = (
 class Sources:
     """The places of one data directory, with what was staged at one moment."""
 
-    def __init__(self, layout: Layout, held: HeldStaging) -> None:
+    def __init__(self, layout: Layout, held: HeldStaging, files: ColdFiles | None = None) -> None:
         self.held = held
         self._layout = layout
+        self._files = files
+        self.from_cold = 0
+        """So many files were read from the cold store."""
 
     def hour_file(self, key: SensorHour) -> CheckedFile | None:
         """The sensor-hour's file, checked, if there is one."""
         try:
-            file = CheckedFile(self._layout.hour_file(key))
+            file = CheckedFile(self.find(self._layout.hour_file(key)))
         except FileNotFoundError:
             return None
         if file.footer().sensor_hour != key:
             raise Damaged(f"{file.path}: holds {file.footer().sensor_hour}, its name says {key}")
         return file
+
+    def find(self, path: Path) -> Path:
+        """Where to read a file: here, or a copy from the cold store. FileNotFoundError when it is in neither."""
+        if self._files is None:
+            return path
+        found = self._files.find(path)
+        if found is not path:
+            self.from_cold += 1
+        return found
 
     def staged(self, key: SensorHour, interval: Interval) -> list[Stretch]:
         """The staged rows of the sensor-hour, but for what is surely outside; its file may hold some too."""
@@ -52,11 +66,19 @@ class Sources:
 
     def has_file(self, series: Series, hour: int) -> bool:
         """Is there a file of the sensor-hour?"""
-        return self._layout.hour_file(SensorHour(series, hour)).exists()
+        path = self._layout.hour_file(SensorHour(series, hour))
+        return path.exists() or hour in self._cold_hours(series, range(hour, hour + 1))
 
-    def hours(self, asset: str, hours: range) -> list[int]:
-        """Which of these hours have hour files of the asset, by exact paths: year, month, day, hour."""
-        return list(_folders(self._layout, asset, hours))
+    def hours(self, series: Series, hours: range) -> list[int]:
+        """Which of these hours may have a file of the sensor: its folder is here, or it is in the cold store."""
+        here = _folders(self._layout, series.asset, hours)
+        return sorted({*here, *self._cold_hours(series, hours)})
+
+    def _cold_hours(self, series: Series, hours: range) -> list[int]:
+        if self._files is None:
+            return []
+        with CatalogView.of(self._layout) as catalog:
+            return catalog.cold_hours(series, hours.start, hours.stop - 1)
 
 
 def _folders(layout: Layout, asset: str, hours: range) -> Iterator[int]:

@@ -1,11 +1,12 @@
 """Where one Kafka message is: what the ledger says became of it, and in which files its readings are."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from sensor_storage.cold.files import ColdFiles
 from sensor_storage.errors import Damaged
 from sensor_storage.model import Series
 from sensor_storage.query.staged import HeldStaging
@@ -44,6 +45,8 @@ def find_message(
     held: HeldStaging,
     watch: Watch,
     address: tuple[str, int, int],
+    *,
+    files: ColdFiles | None = None,
 ) -> Whereabouts:
     """Look for the topic, partition and offset in ledger, dead letters, staging and hour files."""
     topic, partition, offset = address
@@ -62,7 +65,9 @@ def find_message(
     for key in catalog.holding(topic, partition, offset):
         watch.look()
         try:
-            found.readings += _in_file(CheckedFile(layout.hour_file(key)), address)
+            path = layout.hour_file(key)
+            placed = _in_file(CheckedFile(files.find(path) if files else path), address)
+            found.readings += [replace(one, path=path) for one in placed]
         except (FileNotFoundError, Damaged):
             continue
     return found

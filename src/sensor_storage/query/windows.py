@@ -8,6 +8,7 @@ the level below it.
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import groupby
@@ -158,7 +159,7 @@ class WindowReader:
         """The minutes of an hour that is not open; from its readings if its file can't be read."""
         self._watch.look()
         try:
-            return read_columns(self._path(one.series, "minute", hour), self._columns)
+            return read_columns(self._sources.find(self._path(one.series, "minute", hour)), self._columns)
         except FileNotFoundError:
             if not self._sources.has_file(one.series, hour):
                 return None
@@ -207,8 +208,8 @@ class WindowReader:
         """The readings of a sensor-hour, in whole minutes."""
         self._watch.look()
         if not self._sources.staged(key, _hour(key)):
-            path = self._layout.hour_file(key)
-            if path.exists():
+            with suppress(FileNotFoundError):
+                path = self._sources.find(self._layout.hour_file(key))
                 return HourFileSamples(path, key, self._judge)
         return _OpenHour(key, self._raw, self._judge)
 
@@ -216,13 +217,13 @@ class WindowReader:
         """The rows of an aggregate file; None unless it can be read."""
         self._watch.look()
         try:
-            return read_aggregate(self._path(series, level, period)).statistics
+            return read_aggregate(self._sources.find(self._path(series, level, period))).statistics
         except (FileNotFoundError, Damaged):
             return None
 
     def filed_hours(self, series: Series, hours: range, also: frozenset[int] = frozenset()) -> list[int]:
         """Which of these hours have an hour file of the sensor, or are among the others."""
-        there = self._sources.hours(series.asset, hours)
+        there = self._sources.hours(series, hours)
         filed = {hour for hour in there if self._sources.has_file(series, hour)}
         return sorted(filed | {hour for hour in also if hour in hours})
 

@@ -45,6 +45,8 @@ CREATE TABLE IF NOT EXISTS aggregate_file (
     level TEXT NOT NULL,
     period INTEGER NOT NULL,
     size_bytes INTEGER NOT NULL,
+    digest TEXT NOT NULL DEFAULT '',
+    cold INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (asset, sensor, level, period)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS aggregate_total (files INTEGER, size_bytes INTEGER);
@@ -52,14 +54,17 @@ INSERT INTO aggregate_total SELECT 0, 0 WHERE NOT EXISTS (SELECT 1 FROM aggregat
 CREATE TRIGGER IF NOT EXISTS aggregate_added AFTER INSERT ON aggregate_file BEGIN
     UPDATE aggregate_total SET files = files + 1, size_bytes = size_bytes + NEW.size_bytes;
 END;
-CREATE TRIGGER IF NOT EXISTS aggregate_changed AFTER UPDATE OF size_bytes ON aggregate_file BEGIN
-    UPDATE aggregate_total SET size_bytes = size_bytes + NEW.size_bytes - OLD.size_bytes;
+CREATE TRIGGER IF NOT EXISTS aggregate_moved AFTER UPDATE OF size_bytes, cold ON aggregate_file BEGIN
+    UPDATE aggregate_total SET
+        files = files + (NEW.cold = 0) - (OLD.cold = 0),
+        size_bytes = size_bytes + (NEW.cold = 0) * NEW.size_bytes - (OLD.cold = 0) * OLD.size_bytes;
 END;
-CREATE TRIGGER IF NOT EXISTS aggregate_removed AFTER DELETE ON aggregate_file BEGIN
-    UPDATE aggregate_total SET files = files - 1, size_bytes = size_bytes - OLD.size_bytes;
+CREATE TRIGGER IF NOT EXISTS aggregate_gone AFTER DELETE ON aggregate_file BEGIN
+    UPDATE aggregate_total SET
+        files = files - (OLD.cold = 0), size_bytes = size_bytes - (OLD.cold = 0) * OLD.size_bytes;
 END;
 CREATE TABLE IF NOT EXISTS aggregate_parameters (parameters TEXT NOT NULL);
-CREATE TRIGGER IF NOT EXISTS due_when_added AFTER INSERT ON hour_file BEGIN
+CREATE TRIGGER IF NOT EXISTS due_when_added AFTER INSERT ON hour_file WHEN NEW.cold = 0 BEGIN
     INSERT INTO aggregate_due SELECT NEW.asset, NEW.sensor, 'hour', NEW.hour WHERE NOT EXISTS (
         SELECT 1 FROM aggregate_due
         WHERE span = 'hour' AND asset = NEW.asset AND sensor = NEW.sensor AND number = NEW.hour
@@ -104,6 +109,7 @@ class AggregateFile(NamedTuple):
     level: str
     period: int
     size_bytes: int
+    digest: str = ""
 
 
 class AggregateCatalog:
@@ -186,10 +192,51 @@ class AggregateCatalog:
             rows = [(*item.series, *item[1:]) for item in part]
             with self._room(), self._db:
                 self._db.executemany(
-                    "INSERT INTO aggregate_file VALUES (?, ?, ?, ?, ?)"
-                    " ON CONFLICT DO UPDATE SET size_bytes = excluded.size_bytes",
+                    "INSERT INTO aggregate_file VALUES (?, ?, ?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET"
+                    " size_bytes = excluded.size_bytes, digest = excluded.digest, cold = 0",
                     rows,
                 )
+
+    def files_after(self, level: str, before: int, after: tuple[Series, int] | None) -> list[AggregateFile]:
+        """A page of a level's files on this disk of periods below `before`, in order of their names."""
+        place = (*after[0], after[1]) if after else ("", "", -(1 << 62))
+        rows = self._db.execute(
+            "SELECT asset, sensor, level, period, size_bytes, digest FROM aggregate_file WHERE cold = 0"
+            " AND level = ?1 AND period < ?2 AND (asset, sensor, period) > (?3, ?4, ?5)"
+            " ORDER BY asset, sensor, period LIMIT ?6",
+            (level, before, *place, _MAX_TRANSACTION_ROWS),
+        )
+        return [AggregateFile(Series(asset, sensor), *rest) for asset, sensor, *rest in rows]
+
+    def mark_cold(self, files: Iterable[AggregateFile]) -> None:
+        """Say, before the files are removed, that they are in the cold store alone."""
+        for part in _parts(files):
+            rows = [(*item.series, item.level, item.period) for item in part]
+            with self._room(), self._db:
+                self._db.executemany(
+                    "UPDATE aggregate_file SET cold = 1"
+                    " WHERE asset = ? AND sensor = ? AND level = ? AND period = ?",
+                    rows,
+                )
+
+    def forget_files(self, files: Iterable[AggregateFile]) -> None:
+        """Drop what is said of files that are gone."""
+        for part in _parts(files):
+            rows = [(*item.series, item.level, item.period) for item in part]
+            with self._room(), self._db:
+                self._db.executemany(
+                    "DELETE FROM aggregate_file WHERE asset = ? AND sensor = ? AND level = ? AND period = ?",
+                    rows,
+                )
+
+    def cold_periods(self, series: Series) -> dict[str, set[int]]:
+        """By level the periods whose file is in the cold store alone."""
+        found: dict[str, set[int]] = {}
+        for level, period in self._db.execute(
+            "SELECT level, period FROM aggregate_file WHERE asset = ? AND sensor = ? AND cold = 1", series
+        ):
+            found.setdefault(level, set()).add(period)
+        return found
 
     def file_sums(self) -> tuple[int, int]:
         """How many aggregate files there are, and their bytes."""
@@ -206,7 +253,8 @@ class AggregateCatalog:
     def contents(self, series: Series) -> dict[int, str]:
         """By hour the content digest of a sensor's hour files."""
         rows = self._db.execute(
-            "SELECT hour, totals FROM hour_file WHERE asset = ? AND sensor = ? ORDER BY hour", series
+            "SELECT hour, totals FROM hour_file WHERE asset = ? AND sensor = ? AND cold = 0 ORDER BY hour",
+            series,
         )
         return {hour: content_digest(totals) for hour, totals in rows}
 
@@ -220,10 +268,10 @@ class AggregateCatalog:
                 )
 
     def use(self, parameters: str) -> bool:
-        """Make everything due when it was made with other parameters than these; whether that was so."""
+        """Make everything on this disk due when it was made with other parameters; whether that was so."""
         if self._db.execute("SELECT parameters FROM aggregate_parameters").fetchone() == (parameters,):
             return False
-        rows = self._db.execute("SELECT asset, sensor, hour FROM hour_file").fetchall()
+        rows = self._db.execute("SELECT asset, sensor, hour FROM hour_file WHERE cold = 0").fetchall()
         self.mark_due(Spanned(Series(asset, sensor), "hour", hour) for asset, sensor, hour in rows)
         with self._room(), self._db:
             self._db.execute("DELETE FROM aggregate_parameters")
@@ -233,8 +281,9 @@ class AggregateCatalog:
     def forget_all(self) -> None:
         """Nothing is known of any aggregate; with the next `use` everything is due."""
         with self._room(), self._db:
-            for table in ("aggregate", "aggregate_due", "aggregate_file", "aggregate_parameters"):
+            for table in ("aggregate", "aggregate_due", "aggregate_parameters"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - the names above
+            self._db.execute("DELETE FROM aggregate_file WHERE cold = 0")
 
 
 def _parts(items: Iterable[Any]) -> Iterable[list[Any]]:

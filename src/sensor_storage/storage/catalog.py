@@ -20,8 +20,9 @@ from sensor_storage.storage.aggregate_catalog import AGGREGATE_TABLES, Aggregate
 from sensor_storage.storage.hour_files import HourFile
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.parquet import Totals
+from sensor_storage.storage.receipts import RECEIPT_TABLES, Receipts
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _MAX_TRANSACTION_ROWS = 1000
 _TABLES = """
 CREATE TABLE IF NOT EXISTS hour_file (
@@ -35,6 +36,7 @@ CREATE TABLE IF NOT EXISTS hour_file (
     last_timestamp INTEGER NOT NULL,
     totals BLOB NOT NULL,
     verified_digest TEXT,
+    cold INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (asset, sensor, hour)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS total (files INTEGER, rows INTEGER, size_bytes INTEGER);
@@ -42,12 +44,28 @@ INSERT INTO total SELECT 0, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM total);
 CREATE TRIGGER IF NOT EXISTS added AFTER INSERT ON hour_file BEGIN
     UPDATE total SET files = files + 1, rows = rows + NEW.rows, size_bytes = size_bytes + NEW.size_bytes;
 END;
-CREATE TRIGGER IF NOT EXISTS changed AFTER UPDATE OF rows, size_bytes ON hour_file BEGIN
-    UPDATE total SET rows = rows + NEW.rows - OLD.rows, size_bytes = size_bytes + NEW.size_bytes - OLD.size_bytes;
+CREATE TRIGGER IF NOT EXISTS moved AFTER UPDATE OF rows, size_bytes, cold ON hour_file BEGIN
+    UPDATE total SET
+        files = files + (NEW.cold = 0) - (OLD.cold = 0),
+        rows = rows + NEW.rows - OLD.rows,
+        size_bytes = size_bytes + (NEW.cold = 0) * NEW.size_bytes - (OLD.cold = 0) * OLD.size_bytes;
 END;
-CREATE TRIGGER IF NOT EXISTS removed AFTER DELETE ON hour_file BEGIN
-    UPDATE total SET files = files - 1, rows = rows - OLD.rows, size_bytes = size_bytes - OLD.size_bytes;
+CREATE TRIGGER IF NOT EXISTS gone AFTER DELETE ON hour_file BEGIN
+    UPDATE total SET
+        files = files - (OLD.cold = 0),
+        rows = rows - OLD.rows,
+        size_bytes = size_bytes - (OLD.cold = 0) * OLD.size_bytes;
 END;
+"""
+_TO_VERSION_3 = """
+ALTER TABLE hour_file ADD COLUMN cold INTEGER NOT NULL DEFAULT 0;
+DROP TRIGGER IF EXISTS changed;
+DROP TRIGGER IF EXISTS removed;
+DROP TRIGGER IF EXISTS due_when_added;
+ALTER TABLE aggregate_file ADD COLUMN digest TEXT NOT NULL DEFAULT '';
+ALTER TABLE aggregate_file ADD COLUMN cold INTEGER NOT NULL DEFAULT 0;
+DROP TRIGGER IF EXISTS aggregate_changed;
+DROP TRIGGER IF EXISTS aggregate_removed;
 """
 _TOTALS = msgspec.json.Decoder(tuple[Totals, ...])
 
@@ -100,10 +118,13 @@ class Catalog:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             with _room_for(layout.catalog):
-                self._db.executescript(_TABLES + AGGREGATE_TABLES)
+                if self._db.execute("PRAGMA user_version").fetchone()[0] == 2:  # noqa: PLR2004
+                    self._db.executescript(AGGREGATE_TABLES + _TO_VERSION_3)
+                self._db.executescript(_TABLES + AGGREGATE_TABLES + RECEIPT_TABLES)
                 self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._db.execute("PRAGMA busy_timeout = 5000")
         self.aggregates = AggregateCatalog(self._db, self._room)
+        self.receipts = Receipts(self._db, self._room)
 
     def _room(self) -> AbstractContextManager[None]:
         return _room_for(self._layout.catalog)
@@ -126,8 +147,8 @@ class Catalog:
         while part := list(islice(rows, _MAX_TRANSACTION_ROWS)):
             with _room_for(self._layout.catalog), self._db:
                 self._db.executemany(
-                    "INSERT INTO hour_file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL) ON CONFLICT DO UPDATE SET"
-                    " rows = excluded.rows, size_bytes = excluded.size_bytes, digest = excluded.digest,"
+                    "INSERT INTO hour_file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, 0) ON CONFLICT DO UPDATE SET"
+                    " cold = 0, rows = excluded.rows, size_bytes = excluded.size_bytes, digest = excluded.digest,"
                     " first_timestamp = excluded.first_timestamp, last_timestamp = excluded.last_timestamp,"
                     " totals = excluded.totals",
                     part,
@@ -172,10 +193,60 @@ class Catalog:
     def files(
         self, *, asset: str | None = None, sensor: str | None = None
     ) -> Iterator[tuple[HourFile, bool]]:
-        """Every file in order of asset, sensor and hour; and whether it was verified as it is."""
-        where = "WHERE (?1 IS NULL OR asset = ?1) AND (?2 IS NULL OR sensor = ?2)"
+        """Every file on this disk in order of asset, sensor and hour; and whether it was verified as it is."""
+        where = "WHERE (?1 IS NULL OR asset = ?1) AND (?2 IS NULL OR sensor = ?2) AND cold = 0"
         for row in self._db.execute(f"SELECT * FROM hour_file {where}", (asset, sensor)):  # noqa: S608
             yield self._hour_file(row), row[9] == row[5]
+
+    def cold_files(self) -> Iterator[HourFile]:
+        """Every file that is in the cold store alone, as it was when it was removed here."""
+        for row in self._db.execute("SELECT * FROM hour_file WHERE cold != 0"):
+            yield self._hour_file(row)
+
+    def is_cold(self, key: SensorHour) -> bool:
+        """Is the sensor-hour's file in the cold store alone?"""
+        row = self._db.execute(
+            "SELECT cold FROM hour_file WHERE asset = ? AND sensor = ? AND hour = ?", (*key.series, key.hour)
+        ).fetchone()
+        return bool(row and row[0])
+
+    def mark_cold(self, keys: Iterable[SensorHour]) -> None:
+        """Say, before the files are removed, that they are in the cold store alone; durable when this returns."""
+        rows = ((*key.series, key.hour) for key in keys)
+        while part := list(islice(rows, _MAX_TRANSACTION_ROWS)):
+            with _room_for(self._layout.catalog), self._db:
+                self._db.executemany(
+                    "UPDATE hour_file SET cold = 1 WHERE asset = ? AND sensor = ? AND hour = ?", part
+                )
+
+    def older_than(self, timestamp: int, after: SensorHour | None = None) -> list[HourFile]:
+        """A page of files on this disk whose last reading is before the timestamp, in order of their names."""
+        place = (*after.series, after.hour) if after else ("", "", -(1 << 62))
+        rows = self._db.execute(
+            "SELECT * FROM hour_file WHERE cold = 0 AND last_timestamp < ?1"
+            " AND (asset, sensor, hour) > (?2, ?3, ?4) ORDER BY asset, sensor, hour LIMIT ?5",
+            (timestamp, *place, _MAX_TRANSACTION_ROWS),
+        )
+        return [self._hour_file(row) for row in rows]
+
+    def oldest(self, first_hour: int) -> list[HourFile]:
+        """The files on this disk of the earliest hours from this one on; all files of the last of these hours."""
+        query = "SELECT hour FROM hour_file WHERE cold = 0 AND hour >= ? ORDER BY hour LIMIT 1 OFFSET ?"
+        row = self._db.execute(query, (first_hour, _MAX_TRANSACTION_ROWS)).fetchone()
+        rows = self._db.execute(
+            "SELECT * FROM hour_file WHERE cold = 0 AND hour BETWEEN ? AND ? ORDER BY hour",
+            (first_hour, row[0] if row else 1 << 62),
+        )
+        return [self._hour_file(row) for row in rows]
+
+    def due_totals(self) -> Iterator[tuple[Totals, ...]]:
+        """What each hour file holds that is not in the cold store as it is."""
+        for (totals,) in self._db.execute(
+            "SELECT h.totals FROM upload_due u JOIN hour_file h"
+            " ON h.asset = u.asset AND h.sensor = u.sensor AND h.hour = u.period"
+            " WHERE u.level = 'raw' AND h.cold = 0"
+        ):
+            yield decode_totals(totals)
 
     def coverage(self, asset: str | None = None) -> Iterator[SeriesCoverage]:
         """Per series the files, rows, bytes and the first and last timestamp."""
@@ -192,9 +263,9 @@ class Catalog:
         return row[0], row[1], row[2]
 
     def replace(self, files: Iterable[HourFile]) -> int:
-        """Make the catalog say exactly this; how many files that is."""
+        """Make the catalog say exactly this of the disk; how many files that is. What is cold stays known."""
         with self._db:
-            self._db.execute("DELETE FROM hour_file")
+            self._db.execute("DELETE FROM hour_file WHERE cold = 0")
         self.record(files)
         return self.sums()[0]
 

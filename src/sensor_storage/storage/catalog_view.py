@@ -14,6 +14,7 @@ from sensor_storage.model import SensorHour, Series
 from sensor_storage.storage.aggregate_catalog import AggregateCatalog
 from sensor_storage.storage.catalog import SeriesCoverage, connect_read_only, decode_totals
 from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.receipts import Receipt, Receipts
 
 
 class CatalogView:
@@ -88,6 +89,17 @@ class CatalogView:
         )
         return row[0] if row else None
 
+    def receipt(self, name: str) -> Receipt | None:
+        """The receipt of a blob."""
+        return Receipts(self._db, nullcontext).find(name) if self._db else None
+
+    def cold_hours(self, series: Series, first: int, last: int) -> list[int]:
+        """The hours between two, both included, whose file is in the cold store alone."""
+        query = (
+            "SELECT hour FROM hour_file WHERE asset = ? AND sensor = ? AND hour BETWEEN ? AND ? AND cold != 0"
+        )
+        return [row[0] for row in self._rows(query, (*series, first, last))]
+
     def digests(self, series: Series, first: int, last: int) -> list[tuple[int, str]]:
         """By hour the digests of the hour files between two hours, both included."""
         query = (
@@ -131,7 +143,7 @@ def _opened(catalog: Path) -> sqlite3.Connection | None:
     database = connect_read_only(catalog)
     try:
         database.execute("PRAGMA busy_timeout = 5000")
-        database.execute("SELECT hour FROM hour_file LIMIT 1").fetchall()
+        database.execute("SELECT cold FROM hour_file LIMIT 1").fetchall()
     except sqlite3.DatabaseError:
         database.close()
         return None

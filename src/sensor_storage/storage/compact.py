@@ -10,7 +10,7 @@
 A death anywhere leaves rows in more than one place, never in none; union by identity makes them one again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensor_storage.errors import Damaged
+from sensor_storage.model import SensorHour
 from sensor_storage.storage.block_writer import BlockWriter
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Aside, Disk
@@ -146,12 +147,22 @@ def plan_runs(files: Sequence[tuple[StagedName, int]], *, pressed: bool = False)
 class Compactor:
     """The only writer of runs and hour files of one data directory."""
 
-    def __init__(self, layout: Layout, disk: Disk, catalog: Catalog, policy: WritePolicy, name: str) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        disk: Disk,
+        catalog: Catalog,
+        policy: WritePolicy,
+        name: str,
+        *,
+        bring_back: Callable[[SensorHour], str] = lambda _: "",
+    ) -> None:
         self._layout = layout
         self._disk = disk
         self._catalog = catalog
         self._policy = policy
         self._name = name
+        self._bring_back = bring_back
         self._runs = 0
         self._started = False
         self._removed = 0
@@ -258,6 +269,9 @@ class Compactor:
 
     def _merge_large(self, staged: StagedMerge, block: Block, report: CompactReport) -> list[HourMerge]:
         key = self.staging.keys.sensor_hour(int(block.keys[0]))
+        if why := self._bring_back(key):
+            report.blocked[self._layout.hour_file(key)] = why
+            return []
         try:
             merge = merge_large_hour_file(
                 self._disk,
@@ -278,6 +292,9 @@ class Compactor:
         merges: list[HourMerge] = []
         try:
             for key, rows in block.sensor_hours():
+                if why := self._bring_back(key):
+                    report.blocked[self._layout.hour_file(key)] = why
+                    continue
                 try:
                     merges.append(
                         merge_into_hour_file(self._disk, self._layout, key, rows, self._policy.compression)

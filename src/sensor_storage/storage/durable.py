@@ -26,7 +26,7 @@ import os
 import shutil
 import sys
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -88,9 +88,9 @@ class Aside:
 class Disk:
     """One data directory's durable changes."""
 
-    def __init__(self, root: Path, steps: "Steps | None" = None) -> None:
+    def __init__(self, root: Path, steps: "Steps | None" = None, *, aside: Path | None = None) -> None:
         self._root = root
-        self._aside = root / "staging" / ASIDE
+        self._aside = aside or root / "staging" / ASIDE
         self._steps = steps or PosixSteps(root)
         self._to_sync: set[Path] = set()
         self._durable: set[Path] = {root}
@@ -224,6 +224,34 @@ class Disk:
         if len(self._durable) > _MAX_KNOWN_DIRECTORIES:
             self._durable = {self._root}
         self._durable |= way
+
+
+@contextmanager
+def hint_file(folder: Path, name: Callable[[Path], Path]) -> Iterator[IO[bytes]]:
+    """A file written piece by piece, which gets the name its content asks for; it may be lost, as hints may."""
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / f".{os.getpid()}-{next(_ASIDE_NUMBERS)}"
+    try:
+        with aside.open("xb") as file:
+            yield file
+        path = name(aside)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def remove_hint(path: Path) -> None:
+    """Delete a file nothing depends on."""
+    path.unlink(missing_ok=True)
+
+
+def prune_folders(folder: Path, root: Path) -> None:
+    """Remove the folder and those above it, up to the root, as far as they are empty."""
+    with suppress(OSError):
+        while folder != root and root in folder.parents:
+            folder.rmdir()
+            folder = folder.parent
 
 
 def replace_hint(path: Path, data: bytes) -> None:

@@ -79,6 +79,7 @@ class Layout:
         self.ledger = self.root / "ledger"
         self.damaged = self.root / "damaged"
         self.run = self.root / "run"
+        self.cache = self.root / "cache"
         self.catalog = self.root / "catalog.db"
 
     def hour_file(self, key: SensorHour) -> Path:

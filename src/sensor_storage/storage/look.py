@@ -55,6 +55,7 @@ class Counted:
 
     files: int = 0
     trusted: int = 0
+    cold: int = 0
     rows: int = 0
     doubles: int = 0
     conflicts: int = 0
@@ -129,6 +130,7 @@ class Look:
             full=self._full,
             files=counted.files,
             trusted_files=counted.trusted,
+            cold_files=counted.cold,
             marked_files=counted.marked,
             rows_read=counted.rows,
             doubles_in_files=counted.doubles,
@@ -230,6 +232,10 @@ class Look:
                 self._read_counted(entry.path, entry)
         if self._witness and asset is not None:
             self._witness.asset_done(asset)
+        for entry in self._catalog.cold_files():
+            if entry.path not in self._done and not entry.path.exists():
+                self.tally.trust(entry.totals)
+                self.counted.cold += 1
 
     def _rest(self) -> None:
         for path in hour_files(self._layout):

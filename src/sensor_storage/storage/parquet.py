@@ -211,6 +211,15 @@ def checked_digest(data: "bytes | memoryview | mmap.mmap", path: Path) -> str:
     return computed
 
 
+def file_digest(path: Path) -> str:
+    """The digest of a file of any size; Damaged unless its bytes are those that were written."""
+    with path.open("rb") as file:
+        _, carried, computed = _read_digests(file, path)
+    if carried != computed:
+        raise _digest_mismatch(path)
+    return computed
+
+
 def _digest_mismatch(path: Path) -> Damaged:
     return Damaged(
         f"{path}: the bytes differ from what was written (digest mismatch)",

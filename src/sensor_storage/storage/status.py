@@ -106,10 +106,38 @@ def is_fresh(status: IngestStatus | MaintainStatus, now: float) -> bool:
     return not status.ended and now - status.time < FRESH_SECONDS
 
 
-Status = TypeVar("Status", IngestStatus, MaintainStatus)
+class ColdStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The worker beside the cold store, since its start; `kept` is by reason, of the last cleanup."""
+
+    worker: str
+    pid: int
+    time: float
+    started: float
+    url: str = ""
+    uploaded: int = 0
+    unchanged: int = 0
+    merged: int = 0
+    uploaded_bytes: int = 0
+    failures: int = 0
+    last_upload_seconds: float = 0.0
+    waiting: int = 0
+    failing: int = 0
+    oldest_waiting_hour: int | None = None
+    errors: tuple[str, ...] = ()
+    away: bool = False
+    removed: int = 0
+    removed_bytes: int = 0
+    kept: dict[str, int] = {}
+    error: str = ""
+    halted: str = ""
+    resident_bytes: int = 0
+    cpu_seconds: float = 0.0
 
 
-def write_status(layout: Layout, status: IngestStatus | MaintainStatus) -> None:
+Status = TypeVar("Status", IngestStatus, MaintainStatus, ColdStatus)
+
+
+def write_status(layout: Layout, status: IngestStatus | MaintainStatus | ColdStatus) -> None:
     """Let others see it."""
     replace_hint(layout.run / f"{status.worker}.json", msgspec.json.encode(status))
 
@@ -129,6 +157,12 @@ def read_ingest(layout: Layout) -> list[IngestStatus]:
 def read_maintain(layout: Layout) -> MaintainStatus | None:
     """The status of the maintain worker, as last written."""
     found = _read(layout, "maintain.json", MaintainStatus)
+    return found[0] if found else None
+
+
+def read_cold(layout: Layout) -> ColdStatus | None:
+    """The status of the worker beside the cold store, as last written."""
+    found = _read(layout, "cold.json", ColdStatus)
     return found[0] if found else None
 
 

@@ -43,7 +43,8 @@ class PartitionReport(msgspec.Struct, frozen=True, kw_only=True):
 class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome. Nothing is wrong when there are no findings; `more_findings` counts those left out.
 
-    `trusted_files` were not read again, `pending_dead_letters` await the segment that answers for them, and
+    `trusted_files` were not read again, `cold_files` are in the cold store alone, by their receipts,
+    `pending_dead_letters` await the segment that answers for them, and
     `conflicts` are readings of one address with unequal content, both kept where addresses prove nothing;
     `differing` are the half-open ranges of offsets for which the tree holds other than the ledger says.
     """
@@ -54,6 +55,7 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     full: bool
     files: int
     trusted_files: int
+    cold_files: int = 0
     marked_files: int
     rows_read: int
     doubles_in_files: int

@@ -10,7 +10,7 @@ import click
 
 from sensor_storage.client import Plant, connect
 from sensor_storage.config import load
-from sensor_storage.main import aggregate_policy
+from sensor_storage.main import aggregate_policy, build_store
 from sensor_storage.query.question import ALL, Asked
 from sensor_storage.verbs.options import data_layout, tell_warnings
 
@@ -47,7 +47,11 @@ def plant_options(verb: _Verb) -> _Verb:
         overrides = {"LOCAL_STORAGE_PATH": str(data.absolute() / "raw")} if data else {}
         settings = load(os.environ, env_file=env_file, config_file=config_file, overrides=overrides)
         tell_warnings(settings)
-        plant: Plant = connect(data_layout(settings).root, parameters=aggregate_policy(settings).parameters)
+        plant: Plant = connect(
+            data_layout(settings).root,
+            parameters=aggregate_policy(settings).parameters,
+            cold_store=build_store(settings),
+        )
         return verb(*args, plant=plant, **options)
 
     return wrapped  # type: ignore[return-value]  # the argument `plant` is given here

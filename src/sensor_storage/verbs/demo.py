@@ -3,11 +3,13 @@
 import os
 import socket
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
 
 from sensor_storage.clock import SystemClock
+from sensor_storage.demo.azurite import Azurite
 from sensor_storage.demo.broker import EmbeddedBroker
 from sensor_storage.demo.demo import DemoPlant, DemoService, LiveLine
 from sensor_storage.demo.kafka_jars import cache_folder
@@ -30,9 +32,14 @@ _LINE_SECONDS = 1.0
 @click.option("--port", type=click.IntRange(1, 65535), help="The API's port; by default 8080, or a free one.")
 @click.option("--seconds", type=click.FloatRange(1), help="End by itself after so long.")
 @click.option(
-    "--past", type=click.IntRange(0), default=900, show_default=True, help="Seconds of history to begin with."
+    "--past",
+    type=click.IntRange(0),
+    default=3900,
+    show_default=True,
+    help="Seconds of history to begin with.",
 )
-def command(data: Path, port: int | None, seconds: float | None, past: int) -> None:
+@click.option("--azurite", "emulator", is_flag=True, help="Upload to Azurite instead of to a folder.")
+def command(data: Path, port: int | None, seconds: float | None, past: int, *, emulator: bool) -> None:
     """Run a Kafka broker, a simulated plant and the service on this machine, and watch readings arrive."""
     clock, stop = SystemClock(), until_told()
     data = data.absolute()
@@ -40,8 +47,11 @@ def command(data: Path, port: int | None, seconds: float | None, past: int) -> N
     port = port or _free_port(8080)
     data.mkdir(parents=True, exist_ok=True)
     click.echo("starting Apache Kafka …", err=True)
-    with EmbeddedBroker(data / "kafka", cache=cache_folder(os.environ)) as broker:
-        service = DemoService(_environment(layout, broker.bootstrap_servers, port), data / "service.log")
+    cache = cache_folder(os.environ)
+    azurite = Azurite(data / "azurite", cache=cache) if emulator else None
+    with EmbeddedBroker(data / "kafka", cache=cache) as broker, azurite or nullcontext():
+        environment = _environment(layout, broker.bootstrap_servers, port) | _cold(data, azurite)
+        service = DemoService(environment, data / "service.log")
         plant = DemoPlant(broker.bootstrap_servers, clock, past_seconds=past)
         try:
             service.keep_running()
@@ -72,6 +82,23 @@ def _environment(layout: Layout, bootstrap_servers: str, port: int) -> dict[str,
     }
 
 
+def _cold(data: Path, azurite: Azurite | None) -> dict[str, str]:
+    """A cold store with intervals so short that the way there and back can be watched."""
+    soon = {
+        "UPLOAD_INTERVAL_SECONDS": "15",
+        "SEAL_GRACE_SECONDS": "0",
+        "CLEANUP_INTERVAL_HOURS": "0.005",
+        "CLEANUP_AGE_DAYS": "0.001",
+    }
+    if azurite:
+        return {
+            **soon,
+            "AZURE_STORAGE_CONNECTION_STRING": azurite.connection_string,
+            "AZURE_CREATE_CONTAINER": "true",
+        }
+    return {**soon, "COLD_STORE_URL": (data / "cold").as_uri()}
+
+
 def _introduction(layout: Layout, port: int, bootstrap_servers: str, pid: int) -> str:
     data = os.path.relpath(layout.root)
     program = os.path.relpath(sys.argv[0]) if os.path.sep in sys.argv[0] else "sensor-storage"
@@ -83,6 +110,7 @@ Try, in another terminal:
   {program} ls --data {data}
   {program} status --data {data}
   {program} verify --data {data}
+  curl -s 'http://127.0.0.1:{port}/azure/files?limit=3'     the hours that are over, uploaded and proven
   .venv/bin/python -c "import duckdb; print(duckdb.sql(\\"from '{data}/raw/press-1/*/*/*/*/*.parquet'\\"))"
   kill -9 {pid}        # the service; watch it come back with nothing lost
 

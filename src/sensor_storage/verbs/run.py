@@ -7,14 +7,14 @@ import click
 from sensor_storage import log
 from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
-from sensor_storage.main import build_leave, build_worker, layout_of
+from sensor_storage.main import build_leave, build_worker, layout_of, needs_cold_worker
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.ownership import own
 from sensor_storage.storage.status import forget_workers
 from sensor_storage.supervisor import Supervisor, until_told, work
 from sensor_storage.verbs.options import settings_options
 
-ROLES = ("ingest", "maintain", "api")
+ROLES = ("ingest", "maintain", "cold", "api")
 EPILOG = """\b
 Examples:
   sensor-storage run                                   all roles, as set by environment and .env
@@ -51,7 +51,8 @@ def command(
     with own(layout, wait_seconds=_TAKE_OVER_SECONDS) as lock:
         disk.clear_aside()
         ingest = [f"ingest-{number}" for number in range(ingest_workers or settings.ingest.workers)]
-        chosen = [name for role in roles or ROLES for name in (ingest if role == "ingest" else [role])]
+        wanted = roles or tuple(role for role in ROLES if role != "cold" or needs_cold_worker(settings))
+        chosen = [name for role in wanted for name in (ingest if role == "ingest" else [role])]
         forget_workers(layout, chosen)
         workers = [(name, ["worker", name, *_same_settings(ctx)]) for name in chosen]
         _log.info("started", data=str(layout.root), workers=", ".join(chosen))

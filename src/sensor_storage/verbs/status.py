@@ -12,7 +12,7 @@ from rich.filesize import decimal
 
 from sensor_storage.api.health import Health, health_of
 from sensor_storage.api.snapshot import Meter, take_snapshot
-from sensor_storage.api.storage import Stats, Worker, stats_of
+from sensor_storage.api.storage import ColdStore, Stats, Worker, stats_of
 from sensor_storage.client import authorization
 from sensor_storage.clock import Clock, SystemClock
 from sensor_storage.config import Settings
@@ -152,6 +152,8 @@ def screen(report: Report) -> Iterator[str]:
     yield _row("raw", f"{stats.counts.hour_files:,} hour files · {decimal(stats.size_bytes['raw'])}")
     yield _row("aggregates", _aggregates(stats))
     yield _row("letters", f"{stats.counts.dead_letters:,} · {decimal(stats.size_bytes['deadletter'])}")
+    if stats.cold:
+        yield _row("cold store", _cold(stats.cold))
     yield _row("disk", f"{decimal(stats.disk.free_bytes)} free of {decimal(stats.disk.size_bytes)}")
     if report.running and report.health.reasons:
         yield ""
@@ -175,6 +177,13 @@ def _aggregates(stats: Stats) -> str:
     text = f"{stats.counts.aggregate_files:,} files · {decimal(stats.size_bytes['aggregated'])}"
     due = stats.counts.due_aggregates
     return text + (f" · {due:,} sensor-hours to be made" if due else "")
+
+
+def _cold(cold: ColdStore) -> str:
+    text = f"{cold.uploaded_files:,} uploaded · {cold.waiting_files:,} wait · {cold.removed_files:,} removed here"
+    if cold.oldest_waiting_hour:
+        text += f" · not yet safe from {cold.oldest_waiting_hour:%Y-%m-%d %H:%M} on"
+    return text + (" · DOES NOT ANSWER" if cold.away else "")
 
 
 def _staging(stats: Stats) -> str:

@@ -92,6 +92,7 @@ def _summary(
         "full": report.full,
         "files": report.files,
         "trusted_files": report.trusted_files,
+        "cold_files": report.cold_files,
         "rows_read": report.rows_read,
         "messages": sum(item.stored for item in report.partitions),
         "readings": sum(item.readings for item in report.partitions),

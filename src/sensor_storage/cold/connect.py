@@ -1,0 +1,136 @@
+"""A cold store by its URL, or by the Azure settings that are a short form of one."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any, Final
+from urllib.error import HTTPError, URLError
+from urllib.parse import unquote, urlsplit
+from urllib.request import Request, urlopen
+
+from obstore.store import from_url
+
+from sensor_storage.cold.directory import DirectoryStore
+from sensor_storage.cold.objects import ObjectStore
+from sensor_storage.cold.store import ColdStore, Refused
+from sensor_storage.errors import Transient, Usage
+
+_API_VERSION: Final = "2021-12-02"
+_CONFLICT: Final = 409
+_CONNECTION_WORDS: Final = {
+    "AccountName": "account_name",
+    "AccountKey": "account_key",
+    "BlobEndpoint": "endpoint",
+    "SharedAccessSignature": "sas_token",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the cold store is, and how to get in; without any credentials the environment's identity is used."""
+
+    url: str
+    account: str = ""
+    key: str = field(default="", repr=False)
+    sas_token: str = field(default="", repr=False)
+    endpoint: str = ""
+    access_tier: str = ""
+    create_container: bool = False
+    max_retries: int = 2
+    timeout: timedelta = timedelta(minutes=5)
+
+
+def parse_connection_string(text: str) -> dict[str, str]:
+    """Account, key, endpoint and SAS token of an Azure connection string; an error never shows it."""
+    words = dict(part.split("=", 1) for part in text.split(";") if "=" in part)
+    found = {_CONNECTION_WORDS[key]: value for key, value in words.items() if key in _CONNECTION_WORDS}
+    if words.get("UseDevelopmentStorage", "").lower() == "true":
+        raise Usage(
+            "AZURE_STORAGE_CONNECTION_STRING: UseDevelopmentStorage is not supported",
+            hint="write the emulator's account, key and BlobEndpoint out",
+        )
+    if "account_name" not in found and "endpoint" not in found:
+        raise Usage(
+            "AZURE_STORAGE_CONNECTION_STRING names no account",
+            hint="copy it from the storage account's page Access keys: AccountName=…;AccountKey=…",
+        )
+    if "endpoint" not in found and "account_name" in found:
+        suffix = words.get("EndpointSuffix", "core.windows.net")
+        found["endpoint"] = f"https://{found['account_name']}.blob.{suffix}"
+    return found
+
+
+def open_store(place: Place) -> ColdStore:
+    """The store. Usage when the URL names none that is known; nothing is asked of it yet, but a new container."""
+    parts = urlsplit(place.url)
+    if parts.scheme == "file":
+        return DirectoryStore(Path(unquote(parts.path)))
+    if parts.scheme not in {"az", "azure", "abfs", "abfss", "adl", "s3", "s3a", "gs"}:
+        raise Usage(
+            f"COLD_STORE_URL: {parts.scheme or place.url!r} is no kind of store",
+            hint="file:///folder, az://container, s3://bucket or gs://bucket",
+        )
+    options: dict[str, Any] = {
+        "client_options": {"timeout": place.timeout, "connect_timeout": timedelta(seconds=10)},
+        "retry_config": {"max_retries": place.max_retries, "retry_timeout": timedelta(seconds=30)},
+    }
+    if parts.scheme in {"az", "azure", "abfs", "abfss", "adl"}:
+        options["config"] = _azure(place)
+        if place.endpoint.startswith("http://"):
+            options["client_options"]["allow_http"] = True
+        if place.create_container:
+            _create_container(place, parts.netloc)
+    try:
+        store = from_url(place.url, **options)
+    except Exception as error:
+        raise Usage(f"COLD_STORE_URL {place.url}: {error}", hint="see docs/cold-store.md") from error
+    return ObjectStore(store, place.url, access_tier=place.access_tier)
+
+
+def _azure(place: Place) -> Mapping[str, str]:
+    given = {
+        "azure_storage_account_name": place.account,
+        "azure_storage_account_key": place.key,
+        "azure_storage_sas_key": place.sas_token.lstrip("?"),
+        "azure_storage_endpoint": place.endpoint,
+    }
+    return {key: value for key, value in given.items() if value}
+
+
+def _create_container(place: Place, container: str) -> None:
+    """PUT the container; one that is there already is fine. By account key or SAS token."""
+    endpoint = place.endpoint or f"https://{place.account}.blob.core.windows.net"
+    url = f"{endpoint.rstrip('/')}/{container}?restype=container"
+    date = formatdate(datetime.now(UTC).timestamp(), usegmt=True)
+    headers = {"x-ms-date": date, "x-ms-version": _API_VERSION, "Content-Length": "0"}
+    if place.key:
+        path = urlsplit(url).path
+        dated = f"x-ms-date:{date}\nx-ms-version:{_API_VERSION}"
+        words = "PUT" + "\n" * 12 + f"{dated}\n/{place.account}{path}\nrestype:container"
+        signature = hmac.new(base64.b64decode(place.key), words.encode(), hashlib.sha256).digest()
+        headers["Authorization"] = f"SharedKey {place.account}:{base64.b64encode(signature).decode()}"
+    elif place.sas_token:
+        url += "&" + place.sas_token.lstrip("?")
+    else:
+        raise Usage(
+            "AZURE_CREATE_CONTAINER needs an account key or a SAS token",
+            hint=f"create it once: az storage container create --name {container}",
+        )
+    try:
+        with urlopen(Request(url, method="PUT", headers=headers), timeout=20):  # noqa: S310 - the endpoint set
+            return
+    except HTTPError as error:
+        if error.code == _CONFLICT:
+            return
+        raise Refused(
+            f"create container {container}: {error.code} {error.reason}", hint="create it by hand"
+        ) from None
+    except URLError as error:
+        raise Transient(
+            f"create container {container}: {error.reason}", hint="is the store reachable?"
+        ) from None

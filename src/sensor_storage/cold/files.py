@@ -1,0 +1,111 @@
+"""A file of the tree, wherever it is: on this disk, or brought from the cold store into a bounded cache.
+
+Which blobs there are is known from receipts. A cached copy carries its digest as its name: one that a receipt
+still names is used without asking the store.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+from sensor_storage.clock import Clock
+from sensor_storage.cold.store import ColdStore
+from sensor_storage.errors import Damaged, Transient
+from sensor_storage.storage.catalog import connect_read_only
+from sensor_storage.storage.durable import hint_file, remove_hint
+from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.parquet import file_digest
+
+_QUIET_SECONDS: Final = 20.0
+"""After a failure the store is left alone for so long, so that nobody waits for it again and again."""
+
+
+class ColdFiles:
+    """Finds files; safe for several threads and processes."""
+
+    def __init__(self, layout: Layout, store: ColdStore, clock: Clock, max_bytes: int) -> None:
+        self._layout = layout
+        self._store = store
+        self._clock = clock
+        self._max_bytes = max_bytes
+        self._lock = Lock()
+        self._failed: tuple[float, Transient] | None = None
+        self._held_bytes: int | None = None
+
+    def find(self, path: Path) -> Path:
+        """The path itself if the file is there, else that of a copy from the cold store.
+
+        FileNotFoundError where neither this disk nor a receipt knows it. Transient while the store is away,
+        Refused when it will not give the blob, for one that is archived.
+        """
+        if path.exists():
+            return path
+        name = self._layout.relative(path)
+        digest = self._receipt(name)
+        if digest is None:
+            if path.exists():  # written meanwhile
+                return path
+            raise FileNotFoundError(path)
+        copy = self._copy(digest)
+        try:
+            copy.touch()  # least recently used goes first
+        except FileNotFoundError:
+            copy = self._bring(name)
+        return copy
+
+    def _receipt(self, name: str) -> str | None:
+        if not self._layout.catalog.exists():
+            return None
+        try:
+            with closing(connect_read_only(self._layout.catalog)) as database:
+                row = database.execute("SELECT digest FROM receipt WHERE name = ?", (name,)).fetchone()
+        except sqlite3.DatabaseError:
+            return None
+        return row[0] if row else None
+
+    def _copy(self, digest: str) -> Path:
+        return self._layout.cache / digest[:2] / f"{digest}.parquet"
+
+    def _bring(self, name: str) -> Path:
+        if self._failed and self._clock.monotonic() < self._failed[0]:
+            raise self._failed[1]
+        try:
+            return self._downloaded(name)
+        except Transient as error:
+            self._failed = (self._clock.monotonic() + _QUIET_SECONDS, error)
+            raise
+
+    def _downloaded(self, name: str) -> Path:
+        names: list[Path] = []
+
+        def named(aside: Path) -> Path:
+            names.append(self._copy(file_digest(aside)))
+            return names[0]
+
+        with hint_file(self._layout.cache, named) as file:
+            if self._store.download(name, file) is None:
+                raise Damaged(
+                    f"{name} is not in {self._store.url} any more",
+                    hint="`sensor-storage verify --cold` lists what is missing there",
+                )
+        (found,) = names
+        self._make_room(found.stat().st_size)
+        return found
+
+    def _make_room(self, brought: int) -> None:
+        """Drop the copies used longest ago once there are too many."""
+        with self._lock:
+            held = brought if self._held_bytes is None else self._held_bytes + brought
+            if self._held_bytes is not None and held <= self._max_bytes:
+                self._held_bytes = held
+                return
+            copies = [(path.stat(), path) for path in self._layout.cache.glob("*/*.parquet")]
+            held = sum(status.st_size for status, _ in copies)
+            for status, path in sorted(copies, key=lambda item: item[0].st_mtime_ns)[:-1]:
+                if held <= self._max_bytes:
+                    break
+                remove_hint(path)
+                held -= status.st_size
+            self._held_bytes = held

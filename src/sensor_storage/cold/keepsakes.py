@@ -1,0 +1,110 @@
+"""What can't be made again from raw files: ledger, dead letters, and how far Kafka is safe. Uploaded like data.
+
+They are of one service, so their names begin with its own: `services/<id>/`. The **safe offsets** say, for each
+partition, below which offset everything is in the cold store: a new disk goes on from there (`restore --rewind`).
+"""
+
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from sensor_storage.cold.store import Changed, ColdStore
+from sensor_storage.cold.upload import UploadReport
+from sensor_storage.errors import Damaged, SensorStorageError
+from sensor_storage.log import get
+from sensor_storage.storage.catalog import Catalog
+from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.parquet import CheckedFile, file_digest
+from sensor_storage.storage.receipts import Receipt
+from sensor_storage.storage.safe_offsets import SafeOffset, safe_offsets
+
+SERVICES: Final = "services"
+_log = get("keepsakes")
+
+
+class Published(msgspec.Struct, frozen=True):
+    """The document `safe-offsets.json`: when it was true, and the offsets."""
+
+    time: float
+    group: str
+    offsets: tuple[SafeOffset, ...]
+
+
+class Keepsakes:
+    """Uploads one service's own files; each has one writer."""
+
+    def __init__(self, layout: Layout, catalog: Catalog, store: ColdStore, service: str, group: str) -> None:
+        self._layout = layout
+        self._catalog = catalog
+        self._receipts = catalog.receipts
+        self._store = store
+        self._prefix = f"{SERVICES}/{service}"
+        self._group = group
+        self.published: Published | None = None
+
+    def run_once(self, now: float, report: UploadReport) -> None:
+        """Upload what has changed. The offsets are looked up first: what they promise is uploaded behind them."""
+        offsets = safe_offsets(self._layout, self._catalog)
+        for path in self._files():
+            name = f"{self._prefix}/{self._layout.relative(path)}"
+            try:
+                self._upload(path, name, now, report)
+            except FileNotFoundError:
+                continue
+            except SensorStorageError as error:
+                report.failed += 1
+                report.errors[name] = str(error)
+        if not report.failed:
+            self._publish(Published(now, self._group, offsets))
+
+    def _files(self) -> Iterator[Path]:
+        yield from self._layout.ledger_files()
+        yield from self._layout.dead_letter_files()
+
+    def _upload(self, path: Path, name: str, now: float, report: UploadReport) -> None:
+        known = self._receipts.find(name)
+        digest = file_digest(path) if known is None or path.stat().st_mtime >= known.uploaded_at - 2 else None
+        if known and digest in {None, known.local_digest}:
+            return
+        content = path.read_bytes()
+        digest = file_digest(path)
+        blob = self._replace(name, content, {"digest": digest})
+        rows = CheckedFile(path, coded=False).parquet.metadata.num_rows
+        receipt = Receipt(name, blob, len(content), digest, digest, rows, digest, now)
+        self._receipts.record([(None, receipt)])
+        report.uploaded += 1
+        report.bytes += len(content)
+
+    def _publish(self, document: Published) -> None:
+        self._replace(f"{self._prefix}/safe-offsets.json", msgspec.json.encode(document), {})
+        self.published = document
+
+    def _replace(self, name: str, content: bytes, metadata: dict[str, str]) -> str:
+        """Write in place of whatever is there: the name is ours alone."""
+        while True:
+            held = self._store.look(name)
+            try:
+                blob = self._store.write(
+                    name, content, replaces=held.etag if held else None, metadata=metadata
+                )
+            except Changed:
+                continue
+            return blob.etag
+
+
+def published(store: ColdStore) -> list[Published]:
+    """What each service that writes to this store has published."""
+    found = []
+    for page in store.pages(f"{SERVICES}/"):
+        for blob in page:
+            if blob.name.endswith("/safe-offsets.json"):
+                held = BytesIO()
+                if store.download(blob.name, held):
+                    try:
+                        found.append(msgspec.json.decode(held.getvalue(), type=Published))
+                    except msgspec.DecodeError as error:
+                        raise Damaged(f"{blob.name}: {error}") from error
+    return found

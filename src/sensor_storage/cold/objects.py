@@ -1,0 +1,146 @@
+"""Azure Blob Storage, S3 and Google Cloud Storage as cold store, by obstore.
+
+The client's own retries are few: a write that was applied and whose answer was lost comes back from its second
+attempt as "somebody else wrote", which is why callers look after every error. Long waits are the upload queue's.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any, Final
+
+import obstore
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+
+from sensor_storage.cold.store import PAGE, Blob, Changed, Content, Refused, check_name
+from sensor_storage.errors import SensorStorageError, Transient
+
+_PREFIX: Final = "sensor_storage_"
+_REFUSALS: Final = {
+    "BlobArchived": "rehydrate the blob: `sensor-storage restore` tells how",
+    "BlobBeingRehydrated": "the blob is on its way out of the archive; this may take hours",
+    "BlobImmutableDueToPolicy": "the container's immutability policy forbids changes to it",
+    "ContainerNotFound": "create the container, or let the service: AZURE_CREATE_CONTAINER=true",
+    "NoSuchBucket": "create the bucket",
+    "AuthorizationPermissionMismatch": "give the identity the role Storage Blob Data Contributor",
+    "AuthenticationFailed": "check key or SAS token, and the clock: more than 15 minutes off is refused",
+    "AuthorizationFailure": "the account's network rules keep this machine out",
+    "InvalidAuthenticationInfo": "check key or SAS token",
+    "AccountIsDisabled": "the storage account is disabled",
+    "InvalidResourceName": "the container's name is not one Azure takes",
+    "403 Forbidden": "check key or SAS token and its rights, and the clock",
+    "401 Unauthorized": "check the credentials",
+}
+
+
+class ObjectStore:
+    """Blobs in a container or bucket."""
+
+    def __init__(self, store: Any, url: str, *, access_tier: str = "") -> None:  # noqa: ANN401 - obstore's union
+        self._store = store
+        self._url = url
+        self._tier = access_tier
+
+    @property
+    def url(self) -> str:
+        """The container or bucket."""
+        return self._url
+
+    def look(self, name: str) -> Blob | None:
+        """HEAD, then the metadata come with it."""
+        with self._meaning("look at", name):
+            try:
+                found = obstore.get(self._store, check_name(name), options={"head": True})
+            except (NotFoundError, FileNotFoundError) as error:
+                _not_the_container(error)
+                return None
+            return _blob(found.meta, found.attributes)
+
+    def download(self, name: str, into: IO[bytes]) -> Blob | None:
+        """GET, in pieces of a few megabytes."""
+        with self._meaning("read", name):
+            try:
+                found = obstore.get(self._store, check_name(name))
+            except (NotFoundError, FileNotFoundError) as error:
+                _not_the_container(error)
+                return None
+            for piece in found.stream(min_chunk_size=4 << 20):
+                into.write(piece)
+            return _blob(found.meta, found.attributes)
+
+    def write(
+        self, name: str, content: Content, *, replaces: str | None, metadata: Mapping[str, str]
+    ) -> Blob:
+        """PUT with If-Match or If-None-Match."""
+        attributes: dict[str, str] = {_PREFIX + key: value for key, value in metadata.items()}
+        if self._tier:
+            attributes["Storage-Class"] = self._tier
+        with self._meaning("write", name):
+            done = obstore.put(
+                self._store,
+                check_name(name),
+                content,
+                attributes=attributes,
+                mode="create" if replaces is None else {"e_tag": replaces},
+                use_multipart=False,
+            )
+        return Blob(name, len(content), str(done["e_tag"]), 0.0, dict(metadata))
+
+    def pages(self, prefix: str) -> Iterator[list[Blob]]:
+        """List; folders of a hierarchical namespace have no size and are left out."""
+        with self._meaning("list", prefix):
+            for page in obstore.list(self._store, prefix or None, chunk_size=PAGE):
+                found = [_blob(meta, {}) for meta in page if meta["size"]]
+                if found:
+                    yield found
+
+    def delete(self, name: str) -> None:
+        """DELETE."""
+        with self._meaning("delete", name):
+            try:
+                obstore.delete(self._store, check_name(name))
+            except (NotFoundError, FileNotFoundError):
+                return
+
+    @contextmanager
+    def _meaning(self, act: str, name: str) -> Iterator[None]:
+        """Turn the library's errors into ones that say how to react."""
+        try:
+            yield
+        except SensorStorageError:
+            raise
+        except (BaseError, OSError, ValueError) as error:
+            raise _reaction(f"{act} {name} in {self._url}", error) from error
+
+
+def _reaction(act: str, error: Exception) -> SensorStorageError:
+    text = " ".join(str(error).split())
+    for code, hint in _REFUSALS.items():
+        if code in text:
+            return Refused(f"{act}: {code}", hint=hint)
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError):
+        return Refused(f"{act}: permission denied", hint=_REFUSALS["403 Forbidden"])
+    if "Lease" not in text and isinstance(error, AlreadyExistsError | PreconditionError):
+        return Changed(f"{act}: written by somebody else")
+    return Transient(f"{act}: {text[:300]}", hint="is the store reachable? `sensor-storage check` looks")
+
+
+def _not_the_container(error: Exception) -> None:
+    """A missing blob is an answer; a missing container is not."""
+    if "ContainerNotFound" in str(error) or "NoSuchBucket" in str(error):
+        raise error
+
+
+def _blob(meta: Any, attributes: Any) -> Blob:  # noqa: ANN401 - obstore's mappings
+    own = {
+        str(key)[len(_PREFIX) :]: str(value)
+        for key, value in dict(attributes).items()
+        if str(key).startswith(_PREFIX)
+    }
+    return Blob(meta["path"], meta["size"], meta["e_tag"] or "", meta["last_modified"].timestamp(), own)

@@ -1,0 +1,96 @@
+"""The port to the cold store: named blobs with conditional writes, the same on every cloud and on a directory.
+
+A blob's **ETag** changes whenever its content is written. A write names the ETag it replaces, or that there is
+none yet, so that of two writers one is told `Changed`. An error leaves the outcome unknown unless it is `Changed`
+or `Refused`: the caller looks, and never assumes.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from mmap import mmap
+from typing import IO, Protocol, TypeAlias
+
+from sensor_storage.errors import SensorStorageError, Usage
+
+MAX_NAME_CHARACTERS = 1024
+MAX_NAME_SEGMENTS = 254
+PAGE = 5000
+"""So many blobs come with one request for a list, as Azure has it."""
+
+Content: TypeAlias = bytes | memoryview | mmap
+
+
+class Changed(SensorStorageError):
+    """Somebody else wrote the blob: it is there already, or its ETag is not the one named."""
+
+
+class Refused(SensorStorageError):
+    """The store will not do this, however often it is asked; a person has to change something."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """What the store says of a blob; `modified` in seconds since 1970.
+
+    Metadata are hints: a store may keep none, and lists come without.
+    """
+
+    name: str
+    size_bytes: int
+    etag: str
+    modified: float
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class ColdStore(Protocol):
+    """Blobs by name. Every call may raise Transient (try later) or Refused (a person has to act)."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, without secrets."""
+        ...
+
+    def look(self, name: str) -> Blob | None:
+        """The blob, if there is one."""
+        ...
+
+    def download(self, name: str, into: IO[bytes]) -> Blob | None:
+        """Write the blob's content into the file, piece by piece."""
+        ...
+
+    def write(
+        self, name: str, content: Content, *, replaces: str | None, metadata: Mapping[str, str]
+    ) -> Blob:
+        """Store the blob whole, in place of the one with that ETag, or of none. Changed when it is not so."""
+        ...
+
+    def pages(self, prefix: str) -> Iterator[list[Blob]]:
+        """The blobs below `prefix`, which ends with a slash or is empty, in order; a request each."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove a blob; one already gone is fine. For probes only: nothing that was uploaded is deleted."""
+        ...
+
+
+def check_name(name: str) -> str:
+    """The name, if every store keeps it as it is; Usage otherwise.
+
+    Azure takes at most 1,024 characters and 254 segments and no dot or slash at an end; NUL breaks its lists.
+    """
+    segments = name.split("/")
+    bad = (
+        not name
+        or len(name) > MAX_NAME_CHARACTERS
+        or len(segments) > MAX_NAME_SEGMENTS
+        or any(part in {"", ".", ".."} or part.endswith(".") for part in segments)
+        or not name.isascii()
+        or any(character in '\\\x7f"<>|?*:' or character < " " for character in name)
+    )
+    if bad:
+        raise Usage(
+            f"{name!r} can't be the name of a blob", hint="names come from `Layout`, which encodes them"
+        )
+    return name

@@ -1,0 +1,389 @@
+"""The upload stage: every sealed file of this disk into the cold store, with a receipt.
+
+One round takes these steps, each harmless to repeat:
+ 1. read a page of the queue, oldest first (`storage/receipts.py`);
+ 2. for each file, several at once: write its blob if there is none. If there is one, read it: equal content needs
+    no write; other content is united with the file's, and written in place of the ETag that was read;
+ 3. keep the receipts: commit point. What failed waits in the queue, longer each time.
+
+**An error says nothing about what happened.** After each one the blob is looked at, and only what it says counts.
+Rows that somebody else put into a blob become staged rows here, and so come into this disk's file and aggregates.
+An aggregate is written only while the blobs it was made from are the ones in the store, so that a reader who finds
+both finds them consistent.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from mmap import ACCESS_READ, mmap
+from operator import attrgetter
+from pathlib import Path
+from typing import Final
+
+from sensor_storage.aggregation.files import footer_of
+from sensor_storage.aggregation.windows import LEVELS, WIDTH, period_bounds, period_start
+from sensor_storage.aggregation.windows import Level as Width
+from sensor_storage.cold.pace import Pace
+from sensor_storage.cold.store import Blob, Changed, ColdStore, Content, Refused
+from sensor_storage.cold.unite import Unite, United, moved
+from sensor_storage.errors import Damaged, DiskFull, Halt, SensorStorageError, Transient
+from sensor_storage.log import get
+from sensor_storage.model import SensorHour
+from sensor_storage.storage.catalog import Catalog
+from sensor_storage.storage.durable import Disk
+from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.parquet import (
+    FORMAT_VERSION,
+    CheckedFile,
+    checked_digest,
+    content_digest,
+    file_digest,
+)
+from sensor_storage.storage.receipts import PLACES_PER_HOUR, Due, Level, Receipt
+
+_PAGE: Final = 200
+_RIVALS: Final = 20
+"""So often a blob may be written by others between our look and our write before it is left for later."""
+
+_LONGEST_WAIT_SECONDS: Final = 600.0
+_PERSON_SECONDS: Final = 1800.0
+_AWAY_AFTER: Final = 3
+"""After so many failures of the store in one page, the round ends: the store is away."""
+
+_BELOW: Final[dict[Level, tuple[Width, Level]]] = {"hour": ("hour", "minute"), "day": ("day", "hour")}
+"""Files of hours are made from files of minutes, those of days from files of hours."""
+
+_log = get("upload")
+
+
+@dataclass(slots=True)
+class UploadReport:
+    """What rounds did; `waiting` files are left in the queue, `errors` are by file."""
+
+    uploaded: int = 0
+    unchanged: int = 0
+    merged: int = 0
+    adopted_rows: int = 0
+    bytes: int = 0
+    failed: int = 0
+    postponed: int = 0
+    waiting: int = 0
+    away: bool = False
+    errors: dict[str, str] = field(default_factory=dict)
+
+    def add(self, later: "UploadReport") -> None:
+        """Take in a later round."""
+        for name in ("uploaded", "unchanged", "merged", "adopted_rows", "bytes", "failed", "postponed"):
+            setattr(self, name, getattr(self, name) + getattr(later, name))
+        self.waiting, self.away = later.waiting, later.away
+        self.errors = later.errors
+
+
+@dataclass(frozen=True, slots=True)
+class UploadPolicy:
+    """How many files at once, the first wait after a failure, and bytes a second (0: no bound)."""
+
+    workers: int = 4
+    retry_delay_seconds: float = 5.0
+    bytes_per_second: int = 0
+    compression: str = "zstd"
+    max_rows: int = 400_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    due: Due
+    name: str
+    receipt: Receipt | None = None
+    wrote: bool = False
+    merged: bool = False
+    adopted_rows: int = 0
+    gone: bool = False
+    later: str = ""
+    error: SensorStorageError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A file to upload, with what the catalog knows: its receipt, its digest, rows and content, and its sources."""
+
+    due: Due
+    name: str
+    receipt: Receipt | None
+    known: tuple[str, int, str] | None
+    sources: dict[int, str]
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Mine:
+    """The local file as it is uploaded, and the receipt of a blob with just its content."""
+
+    path: Path
+    content: Content
+    receipt: Receipt
+
+
+class Uploader:
+    """The only writer of receipts of one data directory."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        disk: Disk,
+        catalog: Catalog,
+        store: ColdStore,
+        policy: UploadPolicy,
+        *,
+        stopped: Callable[[], bool] = lambda: False,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._layout = layout
+        self._disk = disk
+        self._receipts = catalog.receipts
+        self._catalog = catalog
+        self._store = store
+        self._policy = policy
+        self.stopped = stopped
+        self._chance = chance
+        self._pace = Pace(policy.bytes_per_second)
+        self._away_rounds = 0
+        self._quiet_until = 0.0
+        self._unite = Unite(layout, disk, policy.compression, policy.max_rows)
+
+    def run_once(self, now: float, sealed_before: int | None) -> UploadReport:
+        """Upload what is due of hours below `sealed_before`, or with None of all."""
+        report = UploadReport()
+        if now < self._quiet_until:
+            report.away, report.waiting = True, self._receipts.waiting().files
+            return report
+        with ThreadPoolExecutor(self._policy.workers, "upload") as pool:
+            for _ in LEVELS:  # what waited for its sources may find them now
+                before, report.postponed = report.uploaded, 0
+                self._pass(pool, now, sealed_before, report)
+                if not report.postponed or report.uploaded == before or report.away:
+                    break
+        report.waiting = self._receipts.waiting().files
+        self._away_rounds = self._away_rounds + 1 if report.away else 0
+        self._quiet_until = now + self._doubled(self._away_rounds - 1) if report.away else 0.0
+        return report
+
+    def try_all_now(self) -> None:
+        """Wait for nothing: what failed is tried again in the next round."""
+        self._receipts.try_all_now()
+        self._quiet_until = 0.0
+
+    def _pass(
+        self, pool: ThreadPoolExecutor, now: float, sealed_before: int | None, report: UploadReport
+    ) -> None:
+        """Once through the queue."""
+        before = None if sealed_before is None else sealed_before * PLACES_PER_HOUR
+        after: Due | None = None
+        while not self.stopped() and not report.away:
+            page = self._receipts.due(now, before=before, limit=_PAGE, after=after)
+            if not page:
+                return
+            after = page[-1]
+            for _, group in groupby(page, attrgetter("level")):  # sources before what is made from them
+                self._take(list(self._outcomes(pool, list(group), now)), now, report)
+
+    def _outcomes(self, pool: ThreadPoolExecutor, page: Sequence[Due], now: float) -> Iterator[_Outcome]:
+        """What became of each. The catalog is asked here, on one thread; the store on many."""
+        tasks = [self._task(due, now) for due in page]
+        troubles = 0
+        patience = 1 if self._away_rounds else _AWAY_AFTER * self._policy.workers
+
+        def one(task: _Task) -> _Outcome:
+            nonlocal troubles
+            if self.stopped() or troubles >= patience:
+                return _Outcome(task.due, task.name, later="the store is away")
+            outcome = self._upload(task)
+            troubles = troubles + 1 if isinstance(outcome.error, Transient) else 0
+            return outcome
+
+        yield from pool.map(one, tasks)
+
+    def _task(self, due: Due, now: float) -> _Task:
+        name = self._name(due)
+        file = self._catalog.find(SensorHour(due.series, due.period)) if due.level == "raw" else None
+        known = (file.digest, file.rows, content_digest(file.totals)) if file else None
+        sources = self._sources(due) if due.level != "raw" else {}
+        return _Task(due, name, self._receipts.find(name), known, sources, now)
+
+    def _sources(self, due: Due) -> dict[int, str]:
+        """By number of hour or day, the digest of what the store has that the aggregate must be made from."""
+        if due.level == "minute":
+            receipt = self._receipts.find(self._name(due._replace(level="raw")))
+            return {due.period: receipt.content} if receipt else {}
+        level, below = _BELOW[due.level]
+        start, end = period_bounds(level, due.period)
+        width = WIDTH[level]
+        found = {}
+        for number in range(start // width, end // width):
+            receipt = self._receipts.find(self._name(Due(0, below, due.series, number, 0)))
+            if receipt:
+                found[number] = receipt.digest
+        return found
+
+    def _take(self, outcomes: Sequence[_Outcome], now: float, report: UploadReport) -> None:
+        """Step 3."""
+        self._receipts.record((item.due, item.receipt) for item in outcomes if item.receipt)
+        self._receipts.drop(item.due for item in outcomes if item.gone)
+        failed = []
+        for item in outcomes:
+            if item.receipt:
+                report.uploaded += item.wrote
+                report.unchanged += not item.wrote
+                report.merged += item.merged
+                report.adopted_rows += item.adopted_rows
+                report.bytes += item.receipt.size_bytes if item.wrote else 0
+            elif item.error:
+                report.failed += 1
+                report.errors[item.name] = str(item.error)
+                failed.append((item.due, now + self._wait(item), str(item.error)))
+                if isinstance(item.error, Refused | Damaged):
+                    _log.error(
+                        "upload_refused", file=item.name, error=item.error.message, hint=item.error.hint
+                    )
+            elif item.later:
+                report.postponed += 1
+        self._receipts.postpone(failed)
+        troubles = sum(isinstance(item.error, Transient) for item in outcomes)
+        if (troubles > _AWAY_AFTER and troubles > report.uploaded) or (troubles and self._away_rounds):
+            report.away = True
+            _log.warning("store_away", failed=troubles, error=next(iter(report.errors.values())))
+
+    def _wait(self, item: _Outcome) -> float:
+        """Twice as long after each failure, with jitter; what needs a person is tried twice an hour."""
+        if isinstance(item.error, Refused | Damaged):
+            return _PERSON_SECONDS * (0.5 + self._chance())
+        return self._doubled(item.due.attempts)
+
+    def _doubled(self, times: int) -> float:
+        """The first wait, doubled so often, up to a bound; with jitter."""
+        doubled = self._policy.retry_delay_seconds * 2.0 ** min(times, 20)
+        return float(min(_LONGEST_WAIT_SECONDS, doubled) * (0.5 + self._chance() / 2))
+
+    def _upload(self, task: _Task) -> _Outcome:
+        """Step 2 for one file, whatever happens."""
+        try:
+            return self._uploaded(task)
+        except FileNotFoundError:
+            return _Outcome(task.due, task.name, gone=True)
+        except (Halt, DiskFull):
+            raise
+        except SensorStorageError as error:
+            return _Outcome(task.due, task.name, error=error)
+
+    def _uploaded(self, task: _Task) -> _Outcome:
+        path = self._layout.root / task.name
+        with _mapped(path) as content:
+            digest = checked_digest(content, path)
+            if task.receipt and task.receipt.local_digest == digest:
+                return _Outcome(task.due, task.name, task.receipt)
+            mine = _Mine(path, content, self._receipt(task, path, digest, len(content)))
+            if task.due.level != "raw" and (stale := _stale(path, task.sources)):
+                return _Outcome(task.due, task.name, later=stale)
+            if task.receipt is None:
+                written = self._try_write(task, mine, content, mine.receipt, None)
+                if written:
+                    return written
+            return self._settled(task, mine)
+
+    def _receipt(self, task: _Task, path: Path, digest: str, size: int) -> Receipt:
+        """The receipt to be, of a blob with just the file's content."""
+        if task.known and task.known[0] == digest:
+            _, rows, content = task.known
+        elif task.due.level == "raw":
+            footer = CheckedFile(path).footer()
+            rows, content = footer.rows, content_digest(footer.totals)
+        else:
+            rows, content = footer_of(CheckedFile(path, coded=False)).rows, digest
+        return Receipt(task.name, "", size, digest, content, rows, digest, task.now)
+
+    def _try_write(
+        self, task: _Task, mine: _Mine, content: Content, receipt: Receipt, replaces: str | None
+    ) -> _Outcome | None:
+        """Write the blob. None when what happened has to be looked at; Transient when even that fails."""
+        metadata = {
+            "digest": receipt.digest,
+            "content": receipt.content,
+            "rows": str(receipt.rows),
+            "level": task.due.level,
+            "format": str(FORMAT_VERSION),
+        }
+        self._pace.take(len(content))
+        try:
+            blob = self._store.write(task.name, content, replaces=replaces, metadata=metadata)
+        except Changed:
+            return None
+        except Transient as error:
+            try:
+                there = self._store.look(task.name)
+            except SensorStorageError:
+                raise error from None
+            if there is None or there.etag == replaces:  # it was not applied
+                raise
+            return None
+        receipt = receipt._replace(etag=blob.etag, size_bytes=len(content))
+        return _Outcome(task.due, task.name, receipt, wrote=True, merged=content is not mine.content)
+
+    def _settled(self, task: _Task, mine: _Mine) -> _Outcome:
+        """Read what is there, unite, write in its place; again while others write between."""
+        for _ in range(_RIVALS):
+            with self._disk.scratch() as path:
+                with path.open("wb") as file:
+                    blob = self._store.download(task.name, file)
+                if blob is None:
+                    written = self._try_write(task, mine, mine.content, mine.receipt, None)
+                else:
+                    written = self._united(task, mine, path, blob)
+            if written:
+                return written
+        raise Transient(f"{task.name}: others write this blob all the time", hint="it is tried again")
+
+    def _united(self, task: _Task, mine: _Mine, theirs: Path, blob: Blob) -> _Outcome | None:
+        if file_digest(theirs) == mine.receipt.digest:  # by us, and the answer was lost
+            return _Outcome(task.due, task.name, mine.receipt._replace(etag=blob.etag))
+        if task.due.level != "raw":
+            return self._finish(
+                task, mine, blob, self._unite.aggregates(mine.path, theirs, mine.receipt.digest)
+            )
+        own = CheckedFile(mine.path)
+        if own.digest != mine.receipt.digest:
+            raise moved(mine.path)
+        key = SensorHour(task.due.series, task.due.period)
+        with self._unite.readings(key, own, CheckedFile(theirs)) as united:
+            return self._finish(task, mine, blob, united)
+
+    def _finish(self, task: _Task, mine: _Mine, blob: Blob, united: United) -> _Outcome | None:
+        receipt = mine.receipt._replace(digest=united.digest, content=united.content_digest, rows=united.rows)
+        if united.content is None:  # the blob includes this file's content as it is
+            receipt = receipt._replace(etag=blob.etag, size_bytes=blob.size_bytes)
+            return _Outcome(task.due, task.name, receipt, adopted_rows=united.adopted)
+        written = self._try_write(task, mine, united.content, receipt, blob.etag)
+        return replace(written, adopted_rows=united.adopted) if written else None
+
+    def _name(self, due: Due) -> str:
+        if due.level == "raw":
+            path = self._layout.hour_file(SensorHour(due.series, due.period))
+        else:
+            path = self._layout.aggregate_file(due.series, due.level, period_start(due.level, due.period))
+        return self._layout.relative(path)
+
+
+def _stale(path: Path, sources: dict[int, str]) -> str:
+    """Why the aggregate has to wait, or nothing."""
+    parts = footer_of(CheckedFile(path, coded=False)).parts
+    wrong = sum(sources.get(part.number) != part.digest for part in parts)
+    return f"{wrong} of its sources are not in the store as they were" if wrong else ""
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[mmap]:
+    """The file's bytes, of one moment: mapped, so not held in memory."""
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        yield content

@@ -1,0 +1,217 @@
+"""The worker beside the cold store: uploads on its interval, cleans up on its own, and does both when asked.
+
+It may wait for the store as long as it takes; ingest, compaction and queries do not notice.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from threading import Event
+from typing import Any, Final
+
+from sensor_storage.clock import Clock
+from sensor_storage.cold.cleanup import Cleaner, CleanupReport
+from sensor_storage.cold.keepsakes import Keepsakes
+from sensor_storage.cold.removal import Removal
+from sensor_storage.cold.upload import Uploader, UploadReport
+from sensor_storage.control import Control
+from sensor_storage.errors import DiskFull, Halt, Owned, SensorStorageError
+from sensor_storage.log import get
+from sensor_storage.pipeline import process_use
+from sensor_storage.storage.catalog import Catalog
+from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.ownership import ask, socket_path
+from sensor_storage.storage.status import ColdStatus, read_ingest, write_status
+
+_ROUND_SECONDS: Final = 1.0
+_FIRST_ROUND_SECONDS: Final = 5.0
+_PRESSURE_SECONDS: Final = 10.0
+_AGAIN_SECONDS: Final = 30.0
+_SECONDS_PER_HOUR: Final = 3600
+_log = get("cold")
+
+
+@dataclass(frozen=True, slots=True)
+class ColdPolicy:
+    """How often to upload and clean up, for how long an hour is left open, and whether to clean up at all."""
+
+    upload_interval_seconds: float
+    cleanup_interval_seconds: float
+    seal_grace_seconds: float
+    cleanup: bool
+    dry_run: bool
+    high: float
+
+
+class ColdLoop:
+    """Uploads and cleans up until told to stop."""
+
+    def __init__(
+        self,
+        *,
+        layout: Layout,
+        clock: Clock,
+        catalog: Catalog,
+        uploader: Uploader | None,
+        keepsakes: Keepsakes | None,
+        cleaner: Callable[[Callable[[Sequence[Removal]], dict[str, str]]], Cleaner],
+        policy: ColdPolicy,
+        url: str,
+        used_share: Callable[[], float],
+    ) -> None:
+        self._layout = layout
+        self._clock = clock
+        self._catalog = catalog
+        self._stop = Event()
+        self._uploader = uploader
+        self._keepsakes = keepsakes
+        self._cleaner = cleaner(self._remove)
+        self._policy = policy
+        self._url = url
+        self._used_share = used_share
+        self._started = clock.now()
+        self._uploaded = UploadReport()
+        self._last = UploadReport()
+        self._failures = 0
+        self._upload_seconds = 0.0
+        self._upload_at = clock.monotonic() + min(_FIRST_ROUND_SECONDS, policy.upload_interval_seconds)
+        self._cleanup_at = clock.monotonic() + min(60.0, policy.cleanup_interval_seconds)
+        self._pressure_at = 0.0
+        self._cleaned = CleanupReport()
+        self._removed = 0
+        self._removed_bytes = 0
+        self._error = ""
+        self._control = Control(
+            socket_path(layout, "cold"), {"upload": self._asked_to_upload, "cleanup": self._asked_to_clean}
+        )
+
+    def run(self, stop: Event) -> None:
+        """Work until told to stop; a file that is under way is finished."""
+        self._stop = stop
+        if self._uploader:
+            self._uploader.stopped = stop.is_set
+        self._control.start()
+        try:
+            while not stop.wait(_ROUND_SECONDS):
+                self._due()
+                self._control.serve()
+                self._tell()
+        except Halt as error:
+            self._tell(halted=error.message)
+            raise
+        finally:
+            self._control.stop()
+            self._tell()
+
+    def _due(self) -> None:
+        now = self._clock.monotonic()
+        if self._uploader and now >= self._upload_at:
+            self._patiently(lambda: self._upload(everything=False))
+            troubled = self._last.away or self._last.failed
+            soon = _AGAIN_SECONDS if troubled else self._policy.upload_interval_seconds
+            self._upload_at = self._clock.monotonic() + min(soon, self._policy.upload_interval_seconds)
+        if not self._policy.cleanup:
+            return
+        if now >= self._cleanup_at:
+            self._patiently(lambda: self._clean(dry_run=self._policy.dry_run))
+            self._cleanup_at = self._clock.monotonic() + self._policy.cleanup_interval_seconds
+        if now >= self._pressure_at:
+            self._pressure_at = now + _PRESSURE_SECONDS
+            if self._used_share() > self._policy.high and not self._policy.dry_run:
+                self._patiently(lambda: self._clean(dry_run=False, pressed=True))
+
+    def _patiently(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+            self._error = ""
+        except Halt:
+            raise
+        except SensorStorageError as error:
+            if self._error != error.message:
+                _log.warning("cold_postponed", error=error.message, hint=error.hint)
+            self._error = error.message
+
+    def _upload(self, *, everything: bool) -> UploadReport:
+        if self._uploader is None:
+            raise SensorStorageError(
+                "there is no cold store to upload to", hint="set COLD_STORE_URL or AZURE_STORAGE_ACCOUNT"
+            )
+        started = self._clock.monotonic()
+        now = self._clock.now()
+        report = self._uploader.run_once(now, None if everything else self._sealed_before(now))
+        if self._keepsakes and not report.away:
+            self._keepsakes.run_once(now, report)
+        self._upload_seconds = self._clock.monotonic() - started
+        self._failures += report.failed
+        self._uploaded.add(report)
+        self._last = report
+        if report.uploaded or report.failed:
+            _log.info("uploaded", files=report.uploaded, bytes=report.bytes, failed=report.failed)
+        return report
+
+    def _clean(self, *, dry_run: bool, pressed: bool = False) -> CleanupReport:
+        report = self._cleaner.run_once(self._clock.now(), dry_run=dry_run, pressed=pressed)
+        self._cleaned = report
+        if not dry_run:
+            self._removed += report.removed
+            self._removed_bytes += report.removed_bytes
+        return report
+
+    def _sealed_before(self, now: float) -> int:
+        """Hours below it are over, by what was consumed, for the grace time."""
+        marks = [status.watermark for status in read_ingest(self._layout) if status.watermark > 0]
+        return int((min([now, *marks]) - self._policy.seal_grace_seconds) // _SECONDS_PER_HOUR)
+
+    def _remove(self, removals: Sequence[Removal]) -> dict[str, str]:
+        """Let the owner of the tree do it; what it says of each file it kept."""
+        answer = ask(
+            self._layout, "maintain", "remove", timeout_seconds=60, files=[list(one) for one in removals]
+        )
+        if "error" in answer:
+            raise SensorStorageError(f"clean up: {answer['error']}", hint=str(answer.get("hint", "")))
+        kept: dict[str, str] = answer["kept"]
+        return kept
+
+    def _asked_to_upload(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Everything that changed, open hours too; what failed before is tried at once."""
+        if request.get("flush", True):
+            with suppress(Owned):
+                ask(self._layout, "maintain", "flush", timeout_seconds=120)
+        if self._uploader:
+            self._uploader.try_all_now()
+        return asdict(self._upload(everything=True))
+
+    def _asked_to_clean(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        return asdict(self._clean(dry_run=bool(request.get("dry_run"))))
+
+    def _tell(self, halted: str = "") -> None:
+        waiting = self._catalog.receipts.waiting()
+        with suppress(DiskFull):
+            write_status(
+                self._layout,
+                ColdStatus(
+                    worker="cold",
+                    pid=os.getpid(),
+                    time=self._clock.now(),
+                    started=self._started,
+                    url=self._url,
+                    uploaded=self._uploaded.uploaded,
+                    unchanged=self._uploaded.unchanged,
+                    merged=self._uploaded.merged,
+                    uploaded_bytes=self._uploaded.bytes,
+                    failures=self._failures,
+                    last_upload_seconds=self._upload_seconds,
+                    waiting=waiting.files,
+                    failing=waiting.failed,
+                    oldest_waiting_hour=waiting.oldest_hour,
+                    errors=waiting.errors,
+                    away=self._uploaded.away,
+                    removed=self._removed,
+                    removed_bytes=self._removed_bytes,
+                    kept=self._cleaned.kept,
+                    error=self._error,
+                    halted=halted,
+                    **process_use(),
+                ),
+            )

@@ -1,0 +1,95 @@
+"""Azurite, Microsoft's emulator of Azure Blob Storage, as a process beside the demo or a test."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from sensor_storage.errors import Transient, Usage
+
+ACCOUNT: Final = "plant"
+KEY: Final = "c2Vuc29yLXN0b3JhZ2UtZW11bGF0b3Ita2V5LW9ubHk="
+_START_SECONDS: Final = 60
+_STOP_SECONDS: Final = 15
+
+
+class Azurite:
+    """Runs while the context is open. It is ended by SIGTERM: killed, it would lose what it took last."""
+
+    def __init__(self, folder: Path, *, cache: Path, port: int = 0) -> None:
+        self._folder = folder
+        self._program = cache / "azurite" / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+        self.port = port or _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def connection_string(self) -> str:
+        """How to reach it."""
+        return f"AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={self.endpoint}"
+
+    @property
+    def endpoint(self) -> str:
+        """Its address, with the account."""
+        return f"http://127.0.0.1:{self.port}/{ACCOUNT}"
+
+    def start(self) -> None:
+        """Run, and wait until it answers."""
+        if not self._program.exists():
+            raise Usage("Azurite is not installed", hint="make azurite")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        beside = Path(sys.executable).with_name("node")
+        node = str(beside) if beside.exists() else shutil.which("node")
+        if node is None:
+            raise Usage("Azurite needs Node.js", hint="make install")
+        words = ["--blobHost", "127.0.0.1", "--blobPort", str(self.port), "--location", str(self._folder)]
+        with (self._folder / "azurite.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [node, str(self._program), *words, "--skipApiVersionCheck", "--silent"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}"},
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                raise Transient("Azurite does not start", hint=f"see {self._folder / 'azurite.log'}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End it, what it took written."""
+        if self._process:
+            self._process.terminate()
+            try:
+                self._process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    def _answers(self) -> bool:
+        with socket.socket() as link:
+            return link.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+def _free_port() -> int:
+    with socket.socket() as link:
+        link.bind(("127.0.0.1", 0))
+        port: int = link.getsockname()[1]
+    return port

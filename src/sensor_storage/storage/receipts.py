@@ -1,0 +1,215 @@
+"""The catalog's part about the cold store: what is to be uploaded, and the receipts of what was.
+
+A file is **due** when its content on this disk is not the content its receipt includes. Triggers on the tables of
+hour files and aggregates see to that, so whoever writes those need not know. The queue is durable, oldest period
+first; a file that failed waits in it until `next_attempt_at`. A **receipt** says that the blob of that name, ETag
+and size exists, and which content of the local file it includes.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from sensor_storage.model import Series
+
+Level: TypeAlias = Literal["raw", "minute", "hour", "day"]
+
+PLACES_PER_HOUR: Final = 4
+"""A file's place in the queue is its hour times this, and behind those it is made from."""
+
+_PLACE = (
+    "(CASE NEW.level WHEN 'minute' THEN NEW.period * 4 + 1 WHEN 'hour' THEN (NEW.period * 24 + 23) * 4 + 2"
+    " ELSE NEW.period * 730 * 4 + 3 END)"
+)
+_DUE_COLUMNS = "(place, level, asset, sensor, period)"
+
+# Not INSERT OR IGNORE: in a trigger the firing statement's conflict rule would hold.
+RECEIPT_TABLES: Final = f"""
+CREATE TABLE IF NOT EXISTS receipt (
+    name TEXT PRIMARY KEY,
+    etag TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    content TEXT NOT NULL,
+    rows INTEGER NOT NULL,
+    local_digest TEXT NOT NULL,
+    uploaded_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS upload_due (
+    place INTEGER NOT NULL,
+    level TEXT NOT NULL,
+    asset TEXT NOT NULL,
+    sensor TEXT NOT NULL,
+    period INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_attempt_at REAL NOT NULL DEFAULT 0,
+    error TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (place, level, asset, sensor, period)
+) WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS upload_when_added AFTER INSERT ON hour_file BEGIN
+    INSERT INTO upload_due {_DUE_COLUMNS} SELECT NEW.hour * 4, 'raw', NEW.asset, NEW.sensor, NEW.hour
+    WHERE NEW.cold = 0 AND NOT EXISTS (SELECT 1 FROM upload_due WHERE place = NEW.hour * 4 AND level = 'raw'
+        AND asset = NEW.asset AND sensor = NEW.sensor AND period = NEW.hour);
+END;
+CREATE TRIGGER IF NOT EXISTS upload_when_changed AFTER UPDATE OF digest ON hour_file
+WHEN NEW.digest IS NOT OLD.digest BEGIN
+    INSERT INTO upload_due {_DUE_COLUMNS} SELECT NEW.hour * 4, 'raw', NEW.asset, NEW.sensor, NEW.hour
+    WHERE NOT EXISTS (SELECT 1 FROM upload_due WHERE place = NEW.hour * 4 AND level = 'raw'
+        AND asset = NEW.asset AND sensor = NEW.sensor AND period = NEW.hour);
+END;
+CREATE TRIGGER IF NOT EXISTS upload_aggregate_when_added AFTER INSERT ON aggregate_file BEGIN
+    INSERT INTO upload_due {_DUE_COLUMNS} SELECT {_PLACE}, NEW.level, NEW.asset, NEW.sensor, NEW.period
+    WHERE NEW.cold = 0 AND NOT EXISTS (SELECT 1 FROM upload_due WHERE place = {_PLACE} AND level = NEW.level
+        AND asset = NEW.asset AND sensor = NEW.sensor AND period = NEW.period);
+END;
+CREATE TRIGGER IF NOT EXISTS upload_aggregate_when_changed AFTER UPDATE OF digest ON aggregate_file
+WHEN NEW.digest IS NOT OLD.digest BEGIN
+    INSERT INTO upload_due {_DUE_COLUMNS} SELECT {_PLACE}, NEW.level, NEW.asset, NEW.sensor, NEW.period
+    WHERE NOT EXISTS (SELECT 1 FROM upload_due WHERE place = {_PLACE} AND level = NEW.level
+        AND asset = NEW.asset AND sensor = NEW.sensor AND period = NEW.period);
+END;
+"""  # noqa: S608 - put together of the constants above
+
+
+class Due(NamedTuple):
+    """A file to upload: `place` is where in the queue; `attempts` failed so far."""
+
+    place: int
+    level: Level
+    series: Series
+    period: int
+    attempts: int
+
+
+class Receipt(NamedTuple):
+    """The blob of this name, and that it includes what the local file held when its digest was `local_digest`.
+
+    `digest` is of the blob's bytes, `content` of the set of its readings, `rows` how many these are.
+    """
+
+    name: str
+    etag: str
+    size_bytes: int
+    digest: str
+    content: str
+    rows: int
+    local_digest: str
+    uploaded_at: float
+
+
+class Waiting(NamedTuple):
+    """What is to be uploaded: how many files, how many of them failed, the oldest hour, and some errors by file."""
+
+    files: int
+    failed: int
+    oldest_hour: int | None
+    errors: tuple[str, ...]
+
+
+class Receipts:
+    """Reads and writes the tables above, over the catalog's connection."""
+
+    def __init__(
+        self, database: sqlite3.Connection, room: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self._db = database
+        self._room = room
+
+    def find(self, name: str) -> Receipt | None:
+        """The receipt of a blob."""
+        row = self._db.execute("SELECT * FROM receipt WHERE name = ?", (name,)).fetchone()
+        return Receipt(*row) if row else None
+
+    def below(self, prefix: str, after: str = "", limit: int = 1000) -> list[Receipt]:
+        """A page of receipts whose name begins so, in order."""
+        end = prefix + "\U0010ffff"
+        rows = self._db.execute(
+            "SELECT * FROM receipt WHERE name > ? AND name >= ? AND name < ? ORDER BY name LIMIT ?",
+            (after, prefix, end, limit),
+        )
+        return [Receipt(*row) for row in rows]
+
+    def all(self) -> Iterator[Receipt]:
+        """Every receipt in order of names."""
+        after = ""
+        while page := self.below("", after):
+            yield from page
+            after = page[-1].name
+
+    def sums(self) -> tuple[int, int]:
+        """How many blobs there are receipts of, and their bytes."""
+        row = self._db.execute("SELECT COUNT(*), COALESCE(SUM(size_bytes), 0) FROM receipt").fetchone()
+        return row[0], row[1]
+
+    def due(self, now: float, *, before: int | None, limit: int, after: Due | None = None) -> list[Due]:
+        """A page of files to try now, oldest first, of places below `before`."""
+        place = (
+            (after.place, after.level, *after.series, after.period) if after else (-(1 << 62), "", "", "", 0)
+        )
+        rows = self._db.execute(
+            "SELECT place, level, asset, sensor, period, attempts FROM upload_due"
+            " WHERE next_attempt_at <= ?1 AND place < ?2"
+            " AND (place, level, asset, sensor, period) > (?3, ?4, ?5, ?6, ?7)"
+            " ORDER BY place, level, asset, sensor, period LIMIT ?8",
+            (now, 1 << 62 if before is None else before, *place, limit),
+        )
+        return [
+            Due(place, level, Series(asset, sensor), period, tries)
+            for place, level, asset, sensor, period, tries in rows
+        ]
+
+    def waiting(self) -> Waiting:
+        """What is in the queue."""
+        row = self._db.execute(
+            "SELECT COUNT(*), COALESCE(SUM(attempts > 0), 0), MIN(CASE level WHEN 'raw' THEN place / 4 END)"
+            " FROM upload_due"
+        ).fetchone()
+        errors = self._db.execute(
+            "SELECT DISTINCT error FROM upload_due WHERE error != '' LIMIT 5"
+        ).fetchall()
+        return Waiting(row[0], row[1], row[2], tuple(error for (error,) in errors))
+
+    def record(self, done: Iterable[tuple[Due | None, Receipt]]) -> None:
+        """Keep receipts; a file is due no longer unless it has changed since. Durable when this returns."""
+        with self._room(), self._db:
+            for due, receipt in done:
+                self._db.execute("INSERT OR REPLACE INTO receipt VALUES (?, ?, ?, ?, ?, ?, ?, ?)", receipt)
+                if due and self._digest(due) in {None, "", receipt.local_digest}:
+                    self._drop(due)
+
+    def postpone(self, failed: Iterable[tuple[Due, float, str]]) -> None:
+        """Try these again, not before the time given."""
+        with self._room(), self._db:
+            self._db.executemany(
+                "UPDATE upload_due SET attempts = attempts + 1, next_attempt_at = ?, error = ?"
+                " WHERE place = ? AND level = ? AND asset = ? AND sensor = ? AND period = ?",
+                [(at, why, due.place, due.level, *due.series, due.period) for due, at, why in failed],
+            )
+
+    def drop(self, gone: Iterable[Due]) -> None:
+        """These are no files of this disk any more."""
+        with self._room(), self._db:
+            for due in gone:
+                self._drop(due)
+
+    def try_all_now(self) -> None:
+        """Whatever failed is tried again at once."""
+        with self._room(), self._db:
+            self._db.execute("UPDATE upload_due SET next_attempt_at = 0 WHERE next_attempt_at > 0")
+
+    def _drop(self, due: Due) -> None:
+        self._db.execute(
+            "DELETE FROM upload_due WHERE place = ? AND level = ? AND asset = ? AND sensor = ? AND period = ?",
+            (due.place, due.level, *due.series, due.period),
+        )
+
+    def _digest(self, due: Due) -> str | None:
+        """The digest of the file as the catalog knows it."""
+        if due.level == "raw":
+            query = "SELECT digest FROM hour_file WHERE asset = ? AND sensor = ? AND hour = ?"
+            row = self._db.execute(query, (*due.series, due.period)).fetchone()
+        else:
+            query = "SELECT digest FROM aggregate_file WHERE asset = ? AND sensor = ? AND level = ? AND period = ?"
+            row = self._db.execute(query, (*due.series, due.level, due.period)).fetchone()
+        return row[0] if row else None

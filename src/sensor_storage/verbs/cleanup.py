@@ -1,0 +1,65 @@
+"""`cleanup`: old files that are proven to be in the cold store leave this disk, once."""
+
+from contextlib import closing
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from sensor_storage.clock import SystemClock
+from sensor_storage.config import Settings
+from sensor_storage.errors import Owned, SensorStorageError, Usage
+from sensor_storage.main import build_cleaner, build_remover, build_store
+from sensor_storage.storage.catalog import Catalog
+from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.ownership import ask, own
+from sensor_storage.storage.staging import Staging
+from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
+
+EPILOG = """\b
+Examples:
+  sensor-storage cleanup --dry-run     each old file, and why it would go or stay
+  sensor-storage cleanup               remove those that are proven; a running service is asked to do it
+
+A file goes only with a receipt for exactly its content, while the blob is there as it was uploaded.
+Exit codes: 0 good; 2 usage, or no cold store is set; 5 the service that owns the directory does not answer."""
+
+
+@click.command("cleanup", epilog=EPILOG)
+@click.option("--dry-run", is_flag=True, help="Only tell what would be removed, and why.")
+@output_options
+@settings_options
+def command(output: Output, settings: Settings, dry_run: bool) -> int:
+    """Remove old files here once they are proven to be in the cold store."""
+    report = _clean(output, settings, data_layout(settings), dry_run=dry_run)
+    output.items(report["files"], ("file", "goes", "because"))
+    kept = ", ".join(f"{count:,} {why}" for why, count in report["kept"].items())
+    verb = "would be removed" if dry_run else "removed"
+    output.summary(
+        {name: value for name, value in report.items() if name != "files"},
+        f"{report['removed']:,} files {verb}, {report['removed_bytes']:,} bytes; kept: {kept or 'none'}",
+    )
+    return 0
+
+
+def _clean(output: Output, settings: Settings, layout: Layout, *, dry_run: bool) -> dict[str, Any]:
+    store = build_store(settings)
+    if store is None and not settings.cleanup.without_upload:
+        raise Usage(
+            "no cold store is set, so nothing can be proven to be there",
+            hint="set COLD_STORE_URL or AZURE_STORAGE_ACCOUNT",
+        )
+    try:
+        lock = own(layout)
+    except Owned:
+        output.note("a service runs on this directory; asking it to do this")
+        report = ask(layout, "cold", "cleanup", timeout_seconds=3600, dry_run=dry_run)
+        if "error" in report:
+            raise SensorStorageError(
+                f"the service could not clean up: {report['error']}", hint=str(report.get("hint", ""))
+            ) from None
+        return report
+    with lock, closing(Catalog(layout)) as catalog:
+        remover = build_remover(settings, layout, catalog, Staging(layout))
+        cleaner = build_cleaner(settings, layout, catalog, store, remover.remove)
+        return asdict(cleaner.run_once(SystemClock().now(), dry_run=dry_run))

@@ -1,0 +1,105 @@
+"""`upload`: everything that is not in the cold store yet, once."""
+
+from contextlib import closing
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from sensor_storage.clock import SystemClock
+from sensor_storage.config import Settings
+from sensor_storage.errors import Owned, SensorStorageError, Usage
+from sensor_storage.main import (
+    build_aggregator,
+    build_compactor,
+    build_keepsakes,
+    build_store,
+    build_uploader,
+)
+from sensor_storage.storage.catalog import Catalog
+from sensor_storage.storage.durable import Disk
+from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.ownership import ask, own
+from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
+
+EPILOG = """\b
+Examples:
+  sensor-storage upload --dry-run     which files wait for the cold store
+  sensor-storage upload               upload them; a running service is asked to do it
+
+Open hours are uploaded too. Exit codes: 0 good; 2 usage, or no cold store is set; 3 some files could not be
+uploaded and are tried again later; 5 the service that owns the directory does not answer."""
+_PAGE = 1000
+
+
+@click.command("upload", epilog=EPILOG)
+@click.option("--dry-run", is_flag=True, help="Only tell what waits.")
+@output_options
+@settings_options
+def command(output: Output, settings: Settings, dry_run: bool) -> int:
+    """Upload what is not in the cold store as it is here, with a receipt for each file."""
+    layout = data_layout(settings)
+    if dry_run:
+        return _plan(output, layout)
+    report = _upload(output, settings, layout)
+    for name, why in report["errors"].items():
+        output.warn(f"{name}: {why}")
+    output.summary(
+        report,
+        f"{report['uploaded']:,} files uploaded, {report['bytes']:,} bytes; {report['unchanged']:,} were there,"
+        f" {report['merged']:,} were united with what others wrote; {report['waiting']:,} wait",
+    )
+    return 3 if report["failed"] else 0
+
+
+def _upload(output: Output, settings: Settings, layout: Layout) -> dict[str, Any]:
+    store = build_store(settings)
+    if store is None:
+        raise Usage("no cold store is set", hint="set COLD_STORE_URL or AZURE_STORAGE_ACCOUNT")
+    try:
+        lock = own(layout)
+    except Owned:
+        output.note("a service runs on this directory; asking it to do this")
+        report = ask(layout, "cold", "upload", timeout_seconds=3600)
+        if "error" in report:
+            raise SensorStorageError(
+                f"the service could not upload: {report['error']}", hint=str(report.get("hint", ""))
+            ) from None
+        return report
+    with lock, closing(Catalog(layout)) as catalog:
+        Disk(layout.root).clear_aside()
+        now = SystemClock().now()
+        build_compactor(settings, layout, catalog).run_once(now, now, flush=True)
+        aggregator = build_aggregator(settings, layout, catalog)
+        while aggregator.run_once(now, now, flush=True).more:
+            pass
+        catalog.receipts.try_all_now()
+        done = build_uploader(settings, layout, catalog, store).run_once(now, None)
+        if not done.away:
+            build_keepsakes(settings, layout, catalog, store).run_once(now, done)
+        return asdict(done)
+
+
+def _plan(output: Output, layout: Layout) -> int:
+    """Tell what is in the queue; reads only."""
+    if not layout.catalog.exists():
+        waiting = []
+    else:
+        with closing(Catalog(layout, read_only=True)) as catalog:
+            waiting = catalog.receipts.due(SystemClock().now() + 10**9, before=None, limit=_PAGE)
+            total = catalog.receipts.waiting().files
+    output.items(
+        (
+            {
+                "level": due.level,
+                "asset": due.series.asset,
+                "sensor": due.series.sensor,
+                "attempts": due.attempts,
+            }
+            for due in waiting
+        ),
+        ("level", "asset", "sensor", "attempts"),
+    )
+    total = total if waiting else 0
+    output.summary({"waiting": total, "dry_run": True}, f"{total:,} files wait; nothing was uploaded")
+    return 0

@@ -1,0 +1,144 @@
+"""The contract of every cold store: one suite for a folder and for Azure Blob Storage as Azurite has it."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from sensor_storage.cold.connect import Place, open_store, parse_connection_string
+from sensor_storage.cold.directory import DirectoryStore
+from sensor_storage.cold.store import Changed, ColdStore, Refused
+from sensor_storage.demo.azurite import ACCOUNT, KEY, Azurite
+from sensor_storage.demo.kafka_jars import cache_folder
+from sensor_storage.errors import Transient, Usage
+from support.azurite import container
+
+_NAMES = count()
+
+
+@pytest.fixture(scope="module")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    with Azurite(tmp_path_factory.mktemp("azurite"), cache=cache_folder(os.environ)) as running:
+        yield running
+
+
+@pytest.fixture(params=["directory", "azurite", "account"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ColdStore:
+    if request.param == "directory":
+        return DirectoryStore(tmp_path / "cold")
+    if request.param == "azurite":
+        return container(request.getfixturevalue("azurite"), f"contract-{next(_NAMES)}")
+    url = os.environ.get("SENSOR_STORAGE_TEST_URL")  # a real account, by choice
+    return open_store(Place(url)) if url else DirectoryStore(tmp_path / "second")
+
+
+def read(store: ColdStore, name: str) -> bytes | None:
+    held = BytesIO()
+    return held.getvalue() if store.download(name, held) else None
+
+
+def test_what_was_written_is_read_with_etag_size_and_metadata(store: ColdStore) -> None:
+    written = store.write("raw/a%2F/x.parquet", b"content", replaces=None, metadata={"digest": "abc"})
+    seen = store.look("raw/a%2F/x.parquet")
+    assert seen is not None
+    assert (seen.etag, seen.size_bytes, dict(seen.metadata)) == (written.etag, 7, {"digest": "abc"})
+    assert read(store, "raw/a%2F/x.parquet") == b"content"
+
+
+def test_a_blob_that_is_not_there_is_none(store: ColdStore) -> None:
+    assert store.look("nothing/here") is None
+    assert read(store, "nothing/here") is None
+    assert list(store.pages("nothing/")) == []
+    store.delete("nothing/here")
+
+
+def test_only_the_etag_named_is_replaced(store: ColdStore) -> None:
+    first = store.write("x", b"one", replaces=None, metadata={})
+    with pytest.raises(Changed):
+        store.write("x", b"two", replaces=None, metadata={})
+    second = store.write("x", b"two", replaces=first.etag, metadata={})
+    assert second.etag != first.etag
+    with pytest.raises(Changed):
+        store.write("x", b"three", replaces=first.etag, metadata={})
+    assert read(store, "x") == b"two"
+
+
+def test_a_list_names_what_is_below_a_folder_in_order_with_the_same_etags(store: ColdStore) -> None:
+    written = {
+        name: store.write(name, b"x", replaces=None, metadata={}) for name in ("b/2", "b/1/z", "a", "b-")
+    }
+    listed = [blob for page in store.pages("b/") for blob in page]
+    assert [blob.name for blob in listed] == ["b/1/z", "b/2"]
+    assert [blob.etag.strip('"') for blob in listed] == [
+        written[blob.name].etag.strip('"') for blob in listed
+    ]
+    assert sorted(blob.name for page in store.pages("") for blob in page) == sorted(written)
+
+
+def test_eight_writers_of_one_blob_lose_no_word(store: ColdStore) -> None:
+    def work(number: int) -> None:
+        for turn in range(10):
+            while True:
+                held = BytesIO()
+                blob = store.download("words", held)
+                text = held.getvalue() + f"{number}-{turn} ".encode()
+                try:
+                    store.write("words", text, replaces=blob.etag if blob else None, metadata={})
+                    break
+                except Changed:
+                    continue
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    words = (read(store, "words") or b"").split()
+    assert len(words) == len(set(words)) == 80
+
+
+@pytest.mark.parametrize(
+    "name", ["", "/x", "x/", "a//b", "../x", "a/./b", "a\\b", "a\0b", "a./b", "x" * 1025]
+)
+def test_a_name_that_some_store_would_change_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Usage):
+        DirectoryStore(tmp_path).write(name, b"", replaces=None, metadata={})
+
+
+def test_a_wrong_key_and_a_missing_container_need_a_person(azurite: Azurite) -> None:
+    wrong = container(azurite, "contract-wrong", key=KEY[:-4] + "AAA=", create=False)
+    with pytest.raises(Refused):
+        wrong.write("x", b"x", replaces=None, metadata={})
+    missing = container(azurite, "contract-missing", create=False)
+    with pytest.raises(Refused, match="ContainerNotFound"):
+        missing.write("x", b"x", replaces=None, metadata={})
+
+
+def test_a_store_that_does_not_answer_is_tried_again_later(tmp_path: Path) -> None:
+    place = Place("az://c", account=ACCOUNT, key=KEY, endpoint="http://127.0.0.1:9/devstore", max_retries=0)
+    with pytest.raises(Transient):
+        open_store(place).look("x")
+    (tmp_path / "cold").write_text("a file, no folder")
+    with pytest.raises(Transient):
+        DirectoryStore(tmp_path / "cold").write("x", b"x", replaces=None, metadata={})
+
+
+def test_a_connection_string_is_taken_apart_and_never_shown() -> None:
+    text = "DefaultEndpointsProtocol=https;AccountName=plant;AccountKey=c2VjcmV0==;EndpointSuffix=core.windows.net"
+    assert parse_connection_string(text) == {
+        "account_name": "plant",
+        "account_key": "c2VjcmV0==",
+        "endpoint": "https://plant.blob.core.windows.net",
+    }
+    with pytest.raises(Usage) as error:
+        parse_connection_string("AccountKey=c2VjcmV0==")
+    assert "c2VjcmV0" not in str(error.value)
+    assert "c2VjcmV0" not in repr(Place("az://c", key="c2VjcmV0"))
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "nonsense", "http://host/x"])
+def test_a_url_of_no_known_store_is_refused_with_those_there_are(url: str) -> None:
+    with pytest.raises(Usage) as error:
+        open_store(Place(url))
+    assert "az://" in error.value.hint

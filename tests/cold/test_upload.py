@@ -1,0 +1,193 @@
+"""Uploads: every row there once, whoever else writes, whatever the store says or fails to say."""
+
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from sensor_storage.cold.directory import DirectoryStore
+from sensor_storage.cold.store import Refused
+from sensor_storage.errors import Transient
+from sensor_storage.storage.parquet import CheckedFile, checked_digest
+from support.aggregates import LATER
+from support.cold import FaultyStore, Plant, away, blobs, directory, every
+from support.trees import HOUR
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DirectoryStore:
+    return directory(tmp_path)
+
+
+@pytest.fixture
+def plant(tmp_path: Path, store: DirectoryStore) -> Plant:
+    return Plant(tmp_path / "data", store)
+
+
+def stored_offsets(store: DirectoryStore, tmp_path: Path) -> list[int]:
+    """The offsets of all rows of the temperature's blob of an hour."""
+    (name,) = [name for name in blobs(store, "raw/") if name.endswith("temperature.parquet")]
+    held = BytesIO()
+    store.download(name, held)
+    path = tmp_path / "blob.parquet"
+    path.write_bytes(held.getvalue())
+    return sorted(CheckedFile(path).readings().offset.tolist())
+
+
+def test_every_file_is_in_the_store_with_a_receipt_of_its_content(
+    plant: Plant, store: DirectoryStore
+) -> None:
+    plant.arrive(range(100))
+    plant.all_stages()
+    there = blobs(store)
+    assert sorted(there) == plant.local()
+    for name, blob in there.items():
+        receipt = plant.catalog.receipts.find(name)
+        assert receipt is not None
+        data = (plant.layout.root / name).read_bytes()
+        assert receipt.local_digest == receipt.digest == checked_digest(data, Path(name))
+        assert (receipt.etag, receipt.size_bytes) == (blob.etag, len(data))
+    assert plant.catalog.receipts.waiting().files == 0
+
+
+def test_what_did_not_change_is_not_written_again(plant: Plant, store: DirectoryStore) -> None:
+    plant.arrive(range(100))
+    plant.all_stages()
+    before = blobs(store)
+    plant.arrive(range(100))  # the group was reset: everything comes again
+    plant.all_stages()
+    assert {name: blob.etag for name, blob in blobs(store).items()} == {
+        name: blob.etag for name, blob in before.items()
+    }
+
+
+def test_two_services_that_write_one_sensor_hour_lose_nothing_and_end_equal(
+    tmp_path: Path, plant: Plant, store: DirectoryStore
+) -> None:
+    other = Plant(tmp_path / "other", store)
+    plant.arrive(range(100))
+    other.arrive(range(60, 200))
+    plant.all_stages()
+    other.all_stages()
+    assert stored_offsets(store, tmp_path) == [n for n in range(200) if n % 2 == 0]
+    for _ in range(3):  # what the other brought comes here, and into the aggregates
+        plant.catalog.receipts.try_all_now()
+        other.all_stages()
+        plant.arrive([0])
+        plant.arrive([1], hour=HOUR + 1)
+        plant.all_stages()
+    assert other.offsets() == [n for n in range(200) if n % 2 == 0]
+
+
+@pytest.mark.parametrize("max_rows", [400_000, 16])
+def test_rows_of_others_in_the_blob_come_into_this_disks_file(
+    tmp_path: Path, store: DirectoryStore, max_rows: int
+) -> None:
+    other = Plant(tmp_path / "other", store)
+    other.arrive(range(50, 120))
+    other.all_stages()
+    plant = Plant(tmp_path / "data", store, max_rows=max_rows)
+    plant.arrive(range(60))
+    plant.compact()
+    report = plant.upload()
+    assert report.merged == 2
+    assert report.adopted_rows == 60
+    plant.all_stages()
+    assert plant.offsets() == [n for n in range(120) if n % 2 == 0]
+    assert plant.catalog.receipts.waiting().files == 0
+
+
+def test_a_lost_answer_is_looked_up_and_never_assumed(tmp_path: Path, store: DirectoryStore) -> None:
+    faulty = FaultyStore(store, after=every(3, Transient("the answer was lost")))
+    plant = Plant(tmp_path / "data", faulty)
+    for hour in range(30):
+        plant.arrive(range(hour * 10, hour * 10 + 10), hour=HOUR - hour)
+    plant.compact()
+    report = plant.upload()
+    assert report.failed == 0
+    assert plant.catalog.receipts.waiting().files == 0
+    writes = [name for _, name in faulty.calls]
+    assert len(writes) == len(set(writes)) == 60
+
+
+def test_while_the_store_is_away_nothing_is_lost_and_requests_back_off(
+    tmp_path: Path, store: DirectoryStore
+) -> None:
+    faulty = FaultyStore(store, before=away)
+    plant = Plant(tmp_path / "data", faulty)
+    for hour in range(40):
+        plant.arrive(range(hour * 10, hour * 10 + 10), hour=HOUR - hour)
+    plant.compact()
+    now, rounds = LATER, []
+    for _ in range(12):
+        before = len(faulty.calls)
+        report = plant.upload(now)
+        rounds.append(len(faulty.calls) - before)
+        assert report.uploaded == 0
+        now += 60
+    assert sum(rounds[6:]) <= rounds[0] / 4
+    assert rounds[0] < 40  # the round ends when the store is away
+    faulty.before = lambda _act, _name: None
+    assert plant.upload(now + 1000).uploaded == 80
+    assert plant.catalog.receipts.waiting().files == 0
+
+
+def test_a_file_the_store_refuses_waits_for_a_person_and_keeps_no_other_from_its_place(
+    tmp_path: Path, store: DirectoryStore
+) -> None:
+    def immutable(act: str, name: str) -> Exception | None:
+        bad = act == "write" and name.endswith("state.parquet")
+        return Refused("BlobImmutableDueToPolicy", hint="change the policy") if bad else None
+
+    plant = Plant(tmp_path / "data", FaultyStore(store, before=immutable))
+    plant.arrive(range(10))
+    plant.compact()
+    report = plant.upload()
+    assert (report.uploaded, report.failed) == (1, 1)
+    assert plant.catalog.receipts.waiting().errors == ("BlobImmutableDueToPolicy",)
+    assert plant.upload(LATER + 60).failed == 0  # not asked again at once
+
+
+def test_an_aggregate_waits_for_the_raw_blob_it_was_made_from(tmp_path: Path, store: DirectoryStore) -> None:
+    def raw_is_away(act: str, name: str) -> Exception | None:
+        return Transient("away") if name.startswith("raw/") and act == "write" else None
+
+    faulty = FaultyStore(store, before=raw_is_away)
+    plant = Plant(tmp_path / "data", faulty)
+    plant.arrive(range(10))
+    plant.compact()
+    plant.aggregate()
+    assert plant.upload().uploaded == 0
+    assert blobs(store) == {}
+    faulty.before = lambda _act, _name: None
+    plant.upload_now()
+    assert sorted(blobs(store)) == plant.local()
+
+
+def test_eight_writers_of_the_same_blobs_lose_no_row(tmp_path: Path, store: DirectoryStore) -> None:
+    writers = [Plant(tmp_path / f"writer-{number}", store) for number in range(8)]
+
+    def work(number: int) -> None:
+        plant = writers[number]
+        for turn in range(5):
+            for hour in range(4):
+                start = ((turn * 8 + number) * 4 + hour) * 10
+                plant.arrive(range(start, start + 10), hour=HOUR - hour)
+            plant.compact()
+            plant.upload(LATER + turn)
+        for turn in range(20):
+            if not plant.catalog.receipts.waiting().files:
+                break
+            plant.compact()
+            plant.upload(LATER + 10_000 * (turn + 1))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    last = Plant(tmp_path / "last", store)
+    for hour in range(4):
+        last.arrive([hour * 10], hour=HOUR - hour)
+    last.compact()
+    last.upload()
+    last.compact()
+    assert last.offsets() == [n for n in range(1600) if n % 2 == 0]
