@@ -126,21 +126,27 @@ def cold_place(settings: Settings) -> Place | None:
     """Where the cold store is, if there is one. Usage when the settings don't say it whole."""
     cold = settings.cold
     given = (
-        parse_connection_string(cold.connection_string.get_secret_value()) if cold.connection_string else {}
+        parse_connection_string(cold.azure_storage_connection_string.get_secret_value())
+        if cold.azure_storage_connection_string
+        else {}
     )
-    account = cold.account or given.get("account_name", "")
-    url = cold.url or (f"az://{cold.container}" if account or given else None)
+    account = cold.azure_storage_account or given.get("account_name", "")
+    url = cold.store_url or (f"az://{cold.azure_container_name}" if account or given else None)
     if url is None:
         return None
     return Place(
         url=url,
         account=account,
-        key=cold.key.get_secret_value() if cold.key else given.get("account_key", ""),
-        sas_token=cold.sas_token.get_secret_value() if cold.sas_token else given.get("sas_token", ""),
+        key=cold.azure_storage_key.get_secret_value()
+        if cold.azure_storage_key
+        else given.get("account_key", ""),
+        sas_token=cold.azure_storage_sas_token.get_secret_value()
+        if cold.azure_storage_sas_token
+        else given.get("sas_token", ""),
         endpoint=given.get("endpoint", ""),
-        access_tier=cold.access_tier,
-        create_container=cold.create_container,
-        max_retries=cold.max_retries,
+        access_tier=cold.azure_access_tier,
+        create_container=cold.azure_create_container,
+        max_retries=cold.azure_max_retries,
     )
 
 
@@ -169,9 +175,9 @@ def build_uploader(
     """Files → blobs."""
     cold = settings.cold
     policy = UploadPolicy(
-        workers=cold.workers,
-        retry_delay_seconds=cold.retry_delay.total_seconds(),
-        bytes_per_second=cold.bytes_per_second,
+        workers=cold.azure_max_workers,
+        retry_delay_seconds=cold.azure_retry_delay.total_seconds(),
+        bytes_per_second=cold.upload_bytes_per_second,
         compression=settings.storage.parquet_compression,
         max_rows=plan_memory(settings.service.memory_limit).merge_rows,
     )

@@ -10,7 +10,13 @@ from support.samples import stage_readings
 from support.sending import Send
 from support.statuses import ingest_status, maintain_status, tell_all_well
 
-FOREVER = {"messages_consumed_total", "storage_used_bytes"}
+FOREVER = {
+    "messages_consumed_total",
+    "storage_used_bytes",
+    "azure_upload_success_total",
+    "azure_upload_failures_total",
+    "cleanup_files_deleted_total",
+}
 """Names the product's README promises."""
 
 

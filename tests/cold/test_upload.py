@@ -126,7 +126,7 @@ def test_while_the_store_is_away_nothing_is_lost_and_requests_back_off(
         rounds.append(len(faulty.calls) - before)
         assert report.uploaded == 0
         now += 60
-    assert sum(rounds[6:]) <= rounds[0] / 4
+    assert sum(rounds[6:]) / 6 <= rounds[0] / 10  # a minute each
     assert rounds[0] < 40  # the round ends when the store is away
     faulty.before = lambda _act, _name: None
     assert plant.upload(now + 1000).uploaded == 80

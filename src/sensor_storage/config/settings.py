@@ -242,54 +242,54 @@ class AggregateSettings(Branch):
 class ColdSettings(Branch):
     """Where sealed files go, and when they leave this disk."""
 
-    url: kinds.Text | None = _setting(
+    store_url: kinds.Text | None = _setting(
         "COLD_STORE_URL",
         None,
         "Where files go: `file:///folder`, `az://container`, `s3://bucket`, `gs://bucket`; not set: see AZURE_….",
         example="file:///mnt/cold",
     )
-    account: kinds.Text | None = _setting(
+    azure_storage_account: kinds.Text | None = _setting(
         "AZURE_STORAGE_ACCOUNT",
         None,
         "The storage account; set, the cold store is its container.",
         example="plantdata",
     )
-    container: kinds.Text = _setting(
+    azure_container_name: kinds.Text = _setting(
         "AZURE_CONTAINER_NAME", "sensor-data-cold-storage", "The container in that account."
     )
-    key: kinds.Secret | None = _setting(
+    azure_storage_key: kinds.Secret | None = _setting(
         "AZURE_STORAGE_KEY",
         None,
         "The account's key; without key, token or string the machine's identity is used.",
     )
-    sas_token: kinds.Secret | None = _setting(
+    azure_storage_sas_token: kinds.Secret | None = _setting(
         "AZURE_STORAGE_SAS_TOKEN", None, "A token with rights to read, create, write and list."
     )
-    connection_string: kinds.Secret | None = _setting(
+    azure_storage_connection_string: kinds.Secret | None = _setting(
         "AZURE_STORAGE_CONNECTION_STRING", None, "Account, key and endpoint in one."
     )
-    create_container: kinds.Flag = _setting(
+    azure_create_container: kinds.Flag = _setting(
         "AZURE_CREATE_CONTAINER",
         False,
         "May the service make the container? It needs a key or a token for it.",
     )
-    access_tier: Annotated[Literal["", "Hot", "Cool", "Cold", "Archive"], kinds.Title] = _setting(
+    azure_access_tier: Annotated[Literal["", "Hot", "Cool", "Cold", "Archive"], kinds.Title] = _setting(
         "AZURE_ACCESS_TIER",
         "",
         "The tier blobs are written to; below Hot each is charged as at least 128 KiB. Not set: the account's.",
     )
-    workers: kinds.Workers = _setting("AZURE_MAX_WORKERS", 4, "So many files are uploaded at once.")
-    max_retries: kinds.CountOrZero = _setting(
+    azure_max_workers: kinds.Workers = _setting("AZURE_MAX_WORKERS", 4, "So many files are uploaded at once.")
+    azure_max_retries: kinds.CountOrZero = _setting(
         "AZURE_MAX_RETRIES",
         2,
         "How often the client repeats a request before the file goes back to the queue.",
     )
-    retry_delay: kinds.Duration = _setting(
+    azure_retry_delay: kinds.Duration = _setting(
         "AZURE_RETRY_DELAY",
         timedelta(seconds=5),
         "The first wait of a file whose upload failed; it doubles up to ten minutes, for ever.",
     )
-    bytes_per_second: kinds.SizeOrZero = _setting(
+    upload_bytes_per_second: kinds.SizeOrZero = _setting(
         "UPLOAD_BYTES_PER_SECOND", ByteSize(0), "Upload no faster; 0: as fast as it goes."
     )
     upload_interval: kinds.Duration = _setting(

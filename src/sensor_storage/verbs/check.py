@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import click
 
 from sensor_storage.api.access import is_loopback
+from sensor_storage.checks.cold import check_cold_store
 from sensor_storage.checks.disk import check_disk
 from sensor_storage.checks.finding import Finding, bad, good, unknown
 from sensor_storage.checks.kafka import check_kafka
@@ -13,7 +14,7 @@ from sensor_storage.checks.service import check_answer, check_port
 from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
 from sensor_storage.errors import Usage
-from sensor_storage.main import build_certificate, build_keys
+from sensor_storage.main import build_certificate, build_keys, build_store
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import is_owned
 from sensor_storage.verbs.options import Output, output_options, settings_options
@@ -106,10 +107,19 @@ def _service_or_port(settings: Settings) -> Iterator[Finding]:
     yield from _service(settings) if running else check_port(settings.service.host, settings.service.port)
 
 
+def _cold(settings: Settings) -> Iterator[Finding]:
+    store = build_store(settings)
+    if store is None:
+        yield good("cold store", "none is set: nothing is uploaded, and nothing ever removed here")
+    else:
+        yield from check_cold_store(store)
+
+
 _PARTS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "settings": _settings,
     "machine": _machine,
     "disk": _disk,
     "kafka": _kafka,
+    "cold": _cold,
     "service": _service_or_port,
 }
