@@ -9,6 +9,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JARS   := .cache/.fetched
 AZURITE := .cache/azurite/.fetched
+WEB    := web/node_modules/.installed
 LOCKED := config/requirements-dev.txt
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
@@ -32,7 +33,7 @@ NEED_DOCKER  = scripts/need.sh docker $(DOCKER)
 NEED_COMPOSE = scripts/need.sh compose $(DOCKER)
 NEED_CLUSTER = scripts/need.sh cluster $(KUBECTL)
 
-.PHONY: help install azurite run demo demo-azure test test-kafka check format bench proof fuzz lock dist env-example clean \
+.PHONY: help install azurite run demo demo-azure test test-kafka check page format bench proof fuzz lock dist env-example clean \
 	docker-build docker-run docker-push compose-dev compose-up compose-down k8s-deploy k8s-logs k8s-delete
 
 help:  ## Print these lines
@@ -63,6 +64,10 @@ $(AZURITE): scripts/azurite/package-lock.json scripts/azurite/.npmrc | $(STAMP)
 	@touch $@
 
 azurite: $(AZURITE)  ## Fetch Azurite, the emulator of Azure Blob Storage, once
+
+$(WEB): web/package-lock.json web/.npmrc | $(STAMP)
+	PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefix web --cache .cache/npm --silent
+	@touch $@
 
 ##---- use ------------------------------------------------------------------------------------------------
 
@@ -128,7 +133,7 @@ k8s-delete:  ## Remove the deployment from the cluster; volumes and namespace, a
 
 ##---- work on it -----------------------------------------------------------------------------------------
 
-test: install  ## Run every test
+test: install $(WEB)  ## Run every test
 	$(BIN)/python -m pytest
 
 check: $(STAMP)  ## Check format, lint, types and import directions
@@ -136,6 +141,9 @@ check: $(STAMP)  ## Check format, lint, types and import directions
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+page: $(WEB)  ## Build the web page from web/ into the package
+	cd web && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent check && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent build
 
 format: $(STAMP)  ## Format the code and mend what can be mended
 	$(BIN)/ruff format .
@@ -173,5 +181,5 @@ env-example: $(STAMP)  ## Write .env.example from the settings in the code
 	$(BIN)/sensor-storage config docs --format env > .env.example
 
 clean:  ## Remove what make and the tools have created (not your data)
-	rm -rf $(VENV) .cache dist htmlcov .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .cache web/node_modules dist htmlcov .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

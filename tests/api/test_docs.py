@@ -31,7 +31,7 @@ PROMISED = {
     ("/where", "get"),
     ("/", "get"),
 }
-LINKED = {"docs", "openapi.json", "health", "metrics", "storage/stats", "assets", "latest"}
+LINKED = {"explore", "docs", "openapi.json", "health", "metrics", "storage/stats", "assets", "latest"}
 
 
 def test_the_documentation_page_names_nothing_outside_this_machine(send: Send) -> None:

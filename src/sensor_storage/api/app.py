@@ -1,12 +1,12 @@
 """The HTTP application over one data directory; it reads, and asks the maintain worker to do the rest."""
 
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Request, Response
 from pydantic import BaseModel
 from starlette_compress import CompressMiddleware, add_compress_type
 
 from sensor_storage import __version__
 from sensor_storage.aggregation.files import Parameters
-from sensor_storage.api import cold, docs, errors, health, metrics, prometheus, query, sensors, storage
+from sensor_storage.api import cold, docs, errors, health, metrics, page, prometheus, query, sensors, storage
 from sensor_storage.api.access import ChangesAllowed, ReadsAllowed
 from sensor_storage.api.gate import Gate, Traffic
 from sensor_storage.api.keys import KeyRing
@@ -31,6 +31,7 @@ class Index(BaseModel):
     name: str = "Sensor Data Storage Service"
     version: str = __version__
     links: dict[str, str] = {
+        "page": "explore",
         "documentation": "docs",
         "openapi": "openapi.json",
         "health": "health",
@@ -77,15 +78,16 @@ def create_app(
     app.include_router(query.routes(queries), dependencies=read)
     app.include_router(sensors.routes(queries), dependencies=read)
     app.include_router(prometheus.routes(queries), dependencies=read)
+    app.include_router(page.routes())
     app.include_router(docs.routes())
     for media in MEDIA_TYPES.values():
         add_compress_type(media.split(";")[0])
     app.add_middleware(CompressMiddleware, brotli=False)
     app.add_middleware(Gate, traffic=traffic, clock=clock)
 
-    @app.get("/", tags=["index"])
-    async def index() -> Index:
-        """The service's name and version, and links to the rest."""
-        return Index()
+    @app.get("/", tags=["index"], response_model=Index)
+    async def index(request: Request) -> Index | Response:
+        """The service's name and version, and links to the rest; browsers get the page."""
+        return page.page(request) if page.wanted(request) else Index()
 
     return app

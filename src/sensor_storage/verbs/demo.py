@@ -104,7 +104,7 @@ def _introduction(layout: Layout, port: int, bootstrap_servers: str, pid: int) -
     program = os.path.relpath(sys.argv[0]) if os.path.sep in sys.argv[0] else "sensor-storage"
     return f"""
 A plant of 100 machines publishes to Kafka at {bootstrap_servers}; its readings arrive below {data}/raw.
-API http://127.0.0.1:{port}/docs · log {data}/service.log
+Page http://127.0.0.1:{port}/ · API http://127.0.0.1:{port}/docs · log {data}/service.log
 
 Try, in another terminal:
   {program} ls --data {data}

@@ -1,0 +1,109 @@
+// All state of the page as its address, and back.
+
+export interface Pen {
+  asset: string;
+  sensor: string;
+  step: boolean;
+}
+
+export interface View {
+  tab: "trend" | "overview" | "pipeline" | "files";
+  pens: Pen[];
+  from: number;
+  to: number;
+  /** The window follows now; its length is `to - from`. */
+  live: boolean;
+  zone: string;
+  /** The same pens so many seconds earlier, laid over these. */
+  shift: number;
+  resolution: string;
+  gap: number;
+  filter: string;
+}
+
+export const MAX_PENS = 10;
+const TABS = ["trend", "overview", "pipeline", "files"] as const;
+const UNITS: Record<string, number> = { s: 1, min: 60, h: 3600, d: 86_400, w: 604_800 };
+
+const strict = (text: string): string =>
+  encodeURIComponent(text).replace(/[~'()*!]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
+
+export function penText(pen: Pen): string {
+  return `${strict(pen.asset)}/${strict(pen.sensor)}${pen.step ? "~step" : ""}`;
+}
+
+export function readPen(text: string): Pen | null {
+  const [names = "", ...marks] = text.split("~");
+  const slash = names.indexOf("/");
+  if (slash < 1) return null;
+  try {
+    return {
+      asset: decodeURIComponent(names.slice(0, slash)),
+      sensor: decodeURIComponent(names.slice(slash + 1)),
+      step: marks.includes("step"),
+    };
+  } catch {
+    return null;
+  }
+}
+
+export function duration(text: string): number {
+  const found = /^(\d+(?:\.\d+)?)(s|min|h|d|w)$/.exec(text);
+  return found ? Number(found[1]) * (UNITS[found[2] ?? ""] ?? 0) : 0;
+}
+
+export function span(seconds: number): string {
+  for (const unit of ["w", "d", "h", "min"]) {
+    const size = UNITS[unit] ?? 1;
+    if (seconds >= size && seconds % size === 0) return `${seconds / size}${unit}`;
+  }
+  return `${seconds}s`;
+}
+
+export function write(view: View): string {
+  const parts = view.pens.map((pen) => `pen=${penText(pen).replace(/%/g, "%25")}`);
+  if (view.tab !== "trend") parts.unshift(`tab=${view.tab}`);
+  if (view.live) parts.push(`live=${span(Math.round(view.to - view.from))}`);
+  else parts.push(`from=${new Date(view.from * 1000).toISOString()}`, `to=${new Date(view.to * 1000).toISOString()}`);
+  parts.push(`tz=${encodeURIComponent(view.zone).replace(/%2F/g, "/")}`);
+  if (view.shift) parts.push(`shift=${span(view.shift)}`);
+  if (view.resolution !== "auto") parts.push(`resolution=${view.resolution}`);
+  if (view.gap !== 5) parts.push(`gap=${view.gap}`);
+  if (view.filter) parts.push(`filter=${encodeURIComponent(view.filter)}`);
+  return `?${parts.join("&")}`;
+}
+
+export function read(query: string, now: number): View {
+  const given = new URLSearchParams(query);
+  const tab = TABS.find((one) => one === given.get("tab"));
+  const live = duration(given.get("live") ?? "");
+  const from = Date.parse(given.get("from") ?? "") / 1000;
+  const to = Date.parse(given.get("to") ?? "") / 1000;
+  const fixed = !live && from < to;
+  const length = live || 3600;
+  return {
+    tab: tab ?? "trend",
+    pens: given
+      .getAll("pen")
+      .map(readPen)
+      .filter((pen): pen is Pen => pen !== null)
+      .slice(0, MAX_PENS),
+    from: fixed ? from : now - length,
+    to: fixed ? to : now,
+    live: !fixed,
+    zone: zoneOf(given.get("tz")),
+    shift: duration(given.get("shift") ?? ""),
+    resolution: ["raw", "minute", "hour", "day"].find((one) => one === given.get("resolution")) ?? "auto",
+    gap: Math.max(1, Number(given.get("gap") ?? 5) || 5),
+    filter: given.get("filter") ?? "",
+  };
+}
+
+function zoneOf(text: string | null): string {
+  try {
+    if (text) return new Intl.DateTimeFormat("en", { timeZone: text }).resolvedOptions().timeZone;
+  } catch {
+    // a zone this browser does not know
+  }
+  return "UTC";
+}

@@ -1,0 +1,40 @@
+// Numbers, times and ages as people read them.
+
+const plain = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 6 });
+const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
+
+export const value = (one: number | null | undefined): string => (one === null || one === undefined ? "—" : plain.format(one));
+export const count = (one: number): string => whole.format(one);
+
+export function age(seconds: number): string {
+  if (seconds < 0) return `in ${age(-seconds)}`;
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86_400)} d`;
+}
+
+export function bytes(size: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let index = 0;
+  while (size >= 1000 && index < units.length - 1) {
+    size /= 1000;
+    index += 1;
+  }
+  return `${size.toFixed(index && size < 100 ? 1 : 0)} ${units[index]}`;
+}
+
+/** Date and 24 h time in the zone, with its offset: never to be mistaken. */
+export function moment(seconds: number, zone: string): string {
+  return new Intl.DateTimeFormat(undefined, {
+    timeZone: zone,
+    year: "numeric",
+    month: "2-digit",
+    day: "2-digit",
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+    hourCycle: "h23",
+    timeZoneName: "shortOffset",
+  }).format(new Date(seconds * 1000));
+}
