@@ -66,7 +66,7 @@ $(AZURITE): scripts/azurite/package-lock.json scripts/azurite/.npmrc | $(STAMP)
 azurite: $(AZURITE)  ## Fetch Azurite, the emulator of Azure Blob Storage, once
 
 $(WEB): web/package-lock.json web/.npmrc | $(STAMP)
-	PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefix web --cache .cache/npm --silent
+	cd web && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --cache $(CURDIR)/.cache/npm --silent
 	@touch $@
 
 ##---- use ------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""One Chromium for the run, and the API's server over the troubled plant."""
+"""One Chromium for a module, and the API's server over the troubled plant."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from support.browser import Served, Visit, chromium
 from support.troubled import readings
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop must not outlive the tests that need it
 def browser() -> Iterator[Browser]:
     with chromium() as running:
         yield running

@@ -4,14 +4,17 @@ import gzip
 import hashlib
 import json
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
-from fastapi.testclient import TestClient
 
 from sensor_storage.api.app import create_app
 from sensor_storage.clock import ManualClock
 from sensor_storage.storage.layout import Layout
+from support.sending import sender
 
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "web"
@@ -19,8 +22,12 @@ PAGE = ROOT / "src" / "sensor_storage" / "page"
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
-def _client(tmp_path: Path) -> TestClient:
-    return TestClient(create_app(Layout(tmp_path / "raw"), ManualClock()))
+def _get(app: FastAPI) -> Callable[..., Any]:
+    return partial(sender(app), "GET")
+
+
+def _getting(tmp_path: Path) -> Callable[..., Any]:
+    return _get(create_app(Layout(tmp_path / "raw"), ManualClock()))
 
 
 def test_the_page_in_the_package_is_built_from_these_sources() -> None:
@@ -35,34 +42,34 @@ def test_the_page_weighs_less_than_150_kilobytes_compressed() -> None:
 
 
 def test_browsers_get_the_page_at_the_root_and_programs_get_json(tmp_path: Path) -> None:
-    client = _client(tmp_path)
-    page = client.get("/", headers=BROWSER)
+    get = _getting(tmp_path)
+    page = get("/", headers=BROWSER)
     assert page.headers["content-type"].startswith("text/html")
-    assert page.content == client.get("/explore").content
-    index = client.get("/")
+    assert page.content == get("/explore").content
+    index = get("/")
     assert index.json()["links"]["page"] == "explore"
-    unchanged = client.get("/", headers={**BROWSER, "if-none-match": page.headers["etag"]})
+    unchanged = get("/", headers={**BROWSER, "if-none-match": page.headers["etag"]})
     assert unchanged.status_code == 304
 
 
 def test_the_page_has_a_strict_policy_no_inline_script_and_relative_addresses_only(tmp_path: Path) -> None:
-    client = _client(tmp_path)
-    page = client.get("/explore")
+    get = _getting(tmp_path)
+    page = get("/explore")
     policy = page.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
     assert "unsafe" not in policy
     assert not re.search(r"<script(?![^>]*src=)|<style|\son\w+=|style=", page.text)
     for address in re.findall(r'(?:src|href)="([^"]*)"', page.text):
         assert not re.match(r"/|\w+:", address)
-        assert client.get(f"/{address}").status_code == 200
-    assert client.get("/page/app.js").headers["content-encoding"]
-    assert client.get("/page/sources.json").status_code == 404
+        assert get(f"/{address}").status_code == 200
+    assert get("/page/app.js").headers["content-encoding"]
+    assert get("/page/sources.json").status_code == 404
 
 
 def test_the_page_works_below_a_base_path(tmp_path: Path) -> None:
     outer = FastAPI()
     outer.mount("/plant", create_app(Layout(tmp_path / "raw"), ManualClock()))
-    client = TestClient(outer)
-    page = client.get("/plant/explore")
+    get = _get(outer)
+    page = get("/plant/explore")
     for address in re.findall(r'(?:src|href)="(page/[^"]*)"', page.text):
-        assert client.get(f"/plant/{address}").status_code == 200
+        assert get(f"/plant/{address}").status_code == 200

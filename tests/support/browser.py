@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Event, Thread
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Playwright, Route, sync_playwright
 
 from sensor_storage.api.access import is_loopback
 from sensor_storage.api.server import serve
@@ -18,6 +18,7 @@ from sensor_storage.storage.layout import Layout
 
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "web"
+_ATTEMPTS = 3
 _WHERE = """
 import chromium from "@sparticuz/chromium";
 console.log(JSON.stringify([await chromium.executablePath(), chromium.args]));
@@ -41,11 +42,19 @@ def chromium() -> Iterator[Browser]:
     program, arguments = json.loads(told.stdout.splitlines()[-1])
     fitting = [one for one in arguments if one not in {"--single-process", "--no-zygote"}]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=fitting, headless=True)
+        browser = _launched(playwright, program, fitting)
         try:
             yield browser
         finally:
             browser.close()
+
+
+def _launched(playwright: Playwright, program: str, arguments: list[str]) -> Browser:
+    """A browser; on a busy machine it may die while it starts, so it gets three attempts."""
+    for _ in range(_ATTEMPTS - 1):
+        with contextlib.suppress(Error):
+            return playwright.chromium.launch(executable_path=program, args=arguments, headless=True)
+    return playwright.chromium.launch(executable_path=program, args=arguments, headless=True)
 
 
 class Visit:

@@ -4,7 +4,7 @@ from sensor_storage.model import Series
 from support.aggregates import DAY, SECOND, SERIES, Reading
 
 MARKUP = "<img src=x onerror=alert(1)>"
-TURNED = "‮turned/around~step&pen=1"
+TURNED = "\u202eturned/around~step&pen=1"
 SPIKE = 999.5
 SPIKE_AT = DAY + 30_000 * SECOND
 SILENT = (DAY + 50_000 * SECOND, DAY + 60_000 * SECOND)

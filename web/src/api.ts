@@ -124,10 +124,8 @@ export async function sensorsOf(asset: string): Promise<{ sensors: Sensor[]; nex
 const RAW = "value,text,quality,unit";
 const WINDOWS =
   "count,bad_count,null_count,min,max,sum,mean,stddev,unit,covered_us,time_weighted_mean,good_ratio,text_count,last_text,text_changes";
-const guesses = new Map<string, boolean>();
-
-/** One sensor's readings or windows. The columns to name depend on the resolution the service will choose: the last
- * one is guessed again, and a refused guess costs one short round. */
+/** One sensor's readings or windows. Which columns there are depends on the resolution, so they are named only where
+ * that is asked for; with `auto` all of them come. */
 export async function ask(
   asset: string,
   sensor: string,
@@ -138,30 +136,17 @@ export async function ask(
   points: number,
   signal: AbortSignal,
 ): Promise<Answer> {
-  const key = JSON.stringify([asset, sensor]);
-  const attempt = (raw: boolean): Promise<Answer> =>
-    call(
-      "query",
-      [
-        ["asset", asset],
-        ["sensor", sensor],
-        ["start", iso(from)],
-        ["end", iso(to)],
-        ["resolution", resolution],
-        ["max_points", points],
-        ["tz", zone],
-        ["fields", raw ? RAW : WINDOWS],
-      ],
-      { signal },
-    );
-  const guess = resolution === "auto" ? (guesses.get(key) ?? true) : resolution === "raw";
-  try {
-    return await attempt(guess);
-  } catch (error) {
-    if (!(error instanceof Problem && error.parameter === "fields")) throw error;
-    guesses.set(key, !guess);
-    return attempt(!guess);
-  }
+  const parameters: Parameters = [
+    ["asset", asset],
+    ["sensor", sensor],
+    ["start", iso(from)],
+    ["end", iso(to)],
+    ["resolution", resolution],
+    ["tz", zone],
+  ];
+  if (resolution === "auto" || resolution === "raw") parameters.push(["max_points", points]);
+  if (resolution !== "auto") parameters.push(["fields", resolution === "raw" ? RAW : WINDOWS]);
+  return call("query", parameters, { signal });
 }
 
 export function iso(seconds: number): string {

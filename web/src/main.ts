@@ -32,7 +32,7 @@ const help = h("p", { class: "note", hidden: true }, KEYS);
 const zone = h("button", { title: "Time zone (T): UTC or this browser's", click: () => turnZone() });
 const theme = h("button", { title: "Dark or light", "aria-label": "Dark or light", click: () => turnTheme() }, "◐");
 const bar = h("div", { class: "tabs", role: "tablist", "aria-label": "Views" });
-const stage = h("main", { id: "stage", role: "tabpanel", tabindex: -1 });
+const stage = h("div", { id: "stage", role: "tabpanel", tabindex: -1 });
 const banner = h(
   "header",
   {},
@@ -41,7 +41,7 @@ const banner = h(
   lamp,
   h("div", { class: "tools" }, zone, theme, h("button", { title: "Help (?)", "aria-label": "Help", click: () => (help.hidden = !help.hidden) }, "?"), h("a", { href: "docs" }, "API")),
 );
-fill(document.getElementById("app") as HTMLElement, banner, help, stage);
+fill(document.getElementById("app") as HTMLElement, banner, help, h("main", {}, stage));
 
 function show(): void {
   for (const [key, tab] of Object.entries(tabs)) if (key !== view.tab) tab.hide();

@@ -70,7 +70,7 @@ export class Overview {
     const heads = ["asset", "sensor", "last", "unit", "age", ""];
     fill(
       this.body,
-      h("table", { class: "overview" }, h("thead", {}, h("tr", {}, ...heads.map((head) => h("th", { scope: "col" }, head)))), h("tbody", {}, ...found.map((one) => this.row(one)))),
+      h("table", { class: "overview" }, h("thead", {}, h("tr", {}, ...heads.map((head) => (head ? h("th", { scope: "col" }, head) : h("td", {}))))), h("tbody", {}, ...found.map((one) => this.row(one)))),
     );
   }
 

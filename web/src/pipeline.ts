@@ -78,7 +78,7 @@ export class Pipeline {
       h(
         "table",
         {},
-        h("thead", {}, h("tr", {}, ...["worker", "process", "reported", "lag", "state"].map((head) => h("th", { scope: "col" }, head)))),
+        h("thead", {}, h("tr", {}, ...["worker", "process", "reported", "lag", "state"].map((head) => (head ? h("th", { scope: "col" }, head) : h("td", {}))))),
         h("tbody", {}, ...stats.workers.map((one) => h("tr", {}, ...[one.name, String(one.pid), `${age(one.age_seconds)} ago`, one.lag_messages === null ? "—" : count(one.lag_messages), one.halted || one.paused || one.error || (one.fresh ? "works" : "silent")].map((cell) => h("td", {}, cell))))),
       ),
     );

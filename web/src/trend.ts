@@ -330,7 +330,7 @@ export class Trend {
     const difference = A !== undefined && B !== undefined ? `B − A = ${age(B - A)}` : "";
     const caption = this.at === null ? `Keys A and B set cursors on the chart. ${difference}` : `Cursor ${moment(this.at, this.view.zone)} ${difference}`;
     if (this.table.contains(document.activeElement)) return this.refreshCells(rows);
-    fill(this.table, h("table", {}, h("caption", {}, caption), h("thead", {}, h("tr", {}, ...heads.map((head) => h("th", { scope: "col" }, head)))), h("tbody", {}, ...rows)));
+    fill(this.table, h("table", {}, h("caption", {}, caption), h("thead", {}, h("tr", {}, ...heads.map((head) => (head ? h("th", { scope: "col" }, head) : h("td", {}))))), h("tbody", {}, ...rows)));
   }
 
   /** Numbers alone, so that whoever is on a button of the table stays there. */
