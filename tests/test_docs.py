@@ -87,7 +87,7 @@ def test_the_readme_lists_the_addresses_there_are(tmp_path: Path) -> None:
     paths = create_app(Layout(tmp_path / "raw"), ManualClock()).openapi()["paths"].keys()
     there = {path for path in paths if not path.startswith(PROMETHEUS)}
     section = README.read_text().split("## HTTP")[1].split("\n## ")[0]
-    listed = set(re.findall(r"`(/[a-z/{}]*)`", section))
+    listed = set(re.findall(r"`(/[a-z/{}-]*)`", section))
     assert listed - {"/docs", "/explore"} == there
     assert f"`{PROMETHEUS}…`" in section
     told = (ROOT / "docs" / "queries.md").read_text().split(f"`{PROMETHEUS}`")[1]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from itertools import count
 from pathlib import Path
 from threading import Event
 
@@ -36,13 +37,14 @@ from sensor_storage.kafka.handover import leave_group
 from sensor_storage.kafka.ingest import Ingest, IngestPolicy
 from sensor_storage.kafka.log_reader import LogReader
 from sensor_storage.kafka.names import Aliases
+from sensor_storage.kafka.replay import Replay
 from sensor_storage.kafka.topics import TopicDirectory, TopicWatch
 from sensor_storage.pipeline import IngestLoop, Loop, MaintainLoop
 from sensor_storage.storage.accounts import Accounts
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.compact import Compactor, WritePolicy
 from sensor_storage.storage.durable import Disk
-from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.layout import Layout, StagedName
 from sensor_storage.storage.ledger_files import read_all_ledgers
 from sensor_storage.storage.staging import Staging
 
@@ -114,6 +116,20 @@ def build_decoder(settings: Settings) -> Decoder:
             aliases=Aliases.with_further(aliases.by_role if aliases else {}),
             message_format=settings.decode.message_format,
         )
+    )
+
+
+def build_replay(settings: Settings, layout: Layout, damaged: Callable[[str], object]) -> Replay:
+    """Dead letters → readings, with the settings of now."""
+    worker, numbers = f"d{uuid.uuid4().hex[:12]}", count()
+    created = int(SystemClock().now() * 1000)
+    return Replay(
+        layout=layout,
+        disk=Disk(layout.root),
+        decode=build_decoder(settings).decode,
+        names=lambda: StagedName(created, worker, next(numbers), 0),
+        compression=settings.storage.parquet_compression,
+        damaged=damaged,
     )
 
 
@@ -320,6 +336,7 @@ def build_maintain(settings: Settings) -> MaintainLoop:
         accounts=Accounts(layout),
         aggregator=build_aggregator(settings, layout, catalog),
         remover=build_remover(settings, layout, catalog, compactor.staging),
+        replay=partial(build_replay, settings, layout),
     )
 
 

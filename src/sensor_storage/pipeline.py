@@ -17,15 +17,17 @@ from sensor_storage.errors import DiskFull, Halt, Owned, Transient
 from sensor_storage.kafka.backpressure import Limits, pause_reason
 from sensor_storage.kafka.ingest import Ingest
 from sensor_storage.kafka.refusal import Reason
+from sensor_storage.kafka.replay import Replay
 from sensor_storage.kafka.topics import TopicWatch
 from sensor_storage.log import get
 from sensor_storage.storage.accounts import Accounts
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.compact import Compactor, CompactReport
+from sensor_storage.storage.dead_letter_words import chosen_by
 from sensor_storage.storage.dead_letters import DeadLetterSizes
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.ownership import ask, socket_path
+from sensor_storage.storage.ownership import alone, ask, socket_path
 from sensor_storage.storage.status import (
     IngestStatus,
     MaintainStatus,
@@ -174,6 +176,7 @@ class MaintainLoop:
         accounts: Accounts,
         aggregator: Aggregator,
         remover: Remover,
+        replay: Callable[[Callable[[str], object]], Replay],
     ) -> None:
         self._layout = layout
         self._clock = clock
@@ -182,6 +185,7 @@ class MaintainLoop:
         self._accounts = accounts
         self._aggregator = aggregator
         self._remover = remover
+        self._new_replay = replay
         self._aggregated = AggregateReport()
         self._aggregate_seconds = 0.0
         self._started = clock.now()
@@ -192,7 +196,12 @@ class MaintainLoop:
         self._round_seconds = 0.0
         self._control = Control(
             socket_path(layout, "maintain"),
-            {"flush": self._flush, "aggregate": self._aggregate, "remove": self._remove},
+            {
+                "flush": self._flush,
+                "aggregate": self._aggregate,
+                "remove": self._remove,
+                "replay": self._replay,
+            },
         )
 
     def run(self, stop: Event) -> None:
@@ -243,6 +252,14 @@ class MaintainLoop:
     def _remove(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Remove files that are proven to be in the cold store, as far as they are still what was proven."""
         return {"kept": self._remover.from_request(request["files"])}
+
+    def _replay(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Decode the dead letters of a reason and topic again; with `dry_run` only tell what it would do."""
+        damaged: list[str] = []
+        chosen = chosen_by(request.get("reason"), request.get("topic"))
+        with alone(self._layout, "replay"):
+            done = self._new_replay(damaged.append).run(chosen, dry_run=bool(request.get("dry_run")))
+        return {**asdict(done), "damaged": len(damaged)}
 
     def _patiently(self, act: Callable[[], object]) -> None:
         try:

@@ -29,6 +29,12 @@ PROMISED = {
     ("/assets/{asset}/sensors", "get"),
     ("/latest", "get"),
     ("/where", "get"),
+    ("/coverage", "get"),
+    ("/files", "get"),
+    ("/files/content", "get"),
+    ("/dead-letters", "get"),
+    ("/dead-letters/replay", "post"),
+    ("/dead-letters/replay/{job}", "get"),
     ("/", "get"),
 }
 LINKED = {"explore", "docs", "openapi.json", "health", "metrics", "storage/stats", "assets", "latest"}

@@ -3,6 +3,7 @@
 import io
 import json
 from datetime import datetime
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -235,6 +236,37 @@ def test_the_latest_reading_is_told_with_its_age(send: Send, clock: ManualClock)
     assert len(send("GET", "/latest").json()["readings"]) == 3
 
 
+def test_the_latest_are_listed_page_by_page_and_found_by_words(send: Send) -> None:
+    def names(answer: dict[str, Any]) -> list[str]:
+        return [f"{one['asset_id']} {one['sensor_name']}" for one in answer["readings"]]
+
+    found, after = [], None
+    while True:
+        asked = {"limit": 1} if after is None else {"limit": 1, "after": after}
+        page = send("GET", "/latest", params=asked).json()
+        found += names(page)
+        after = page["next"]
+        if after is None:
+            break
+    assert found == ["hall/1 flow rate", "press-1 state", "press-1 temperature"]
+    assert names(send("GET", "/latest", params={"contains": "PRESS temp"}).json()) == ["press-1 temperature"]
+    assert send("GET", "/latest", params={"contains": "nothing"}).json() == {"readings": [], "next": None}
+    some = send("GET", "/latest", params={"asset": "press-1", "after": "press-1/state"}).json()
+    assert names(some) == ["press-1 temperature"]
+    assert send("GET", "/latest", params={"after": "nonsense"}).status_code == 422
+
+
+def test_the_latest_come_with_the_newest_numbers_where_they_are_asked_for(send: Send) -> None:
+    asked = {"sensor": "temperature", "recent": 5}
+    (one,) = send("GET", "/latest", params=asked).json()["readings"]
+    assert [value for _, value in one["recent"]] == [10.0, 20.0, 30.0, 40.0, 50.0]
+    assert one["recent"][-1][0] == datetime.fromisoformat(one["timestamp"]).timestamp()
+    (text,) = send("GET", "/latest", params={"sensor": "state", "recent": 5}).json()["readings"]
+    assert text["recent"] == []
+    (plain,) = send("GET", "/latest", params={"sensor": "state"}).json()["readings"]
+    assert plain["recent"] is None
+
+
 def test_a_message_is_found_in_its_file(send: Send) -> None:
     for offset, kind in ((5, "raw/"), (len(ROWS) - 1, "staging/")):
         asked = {"topic": SOURCE.topic, "partition": SOURCE.partition, "offset": offset}
@@ -242,6 +274,7 @@ def test_a_message_is_found_in_its_file(send: Send) -> None:
         (place,) = found["readings"]
         assert found["state"] == "stored"
         assert place["file"].startswith(kind)
+        assert place["tier"] == ("local" if kind == "raw/" else "staging")
         assert place["value"] == ROWS[offset].value
     unknown = send("GET", "/where", params={"topic": SOURCE.topic, "partition": 7, "offset": 1}).json()
     assert unknown == {"state": "unknown", "ledger": [], "readings": []}

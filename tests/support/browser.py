@@ -1,15 +1,17 @@
 """A real Chromium, out of a package, that may ask nothing but this machine."""
 
 import contextlib
+import fcntl
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Error, Page, Playwright, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from sensor_storage.api.access import is_loopback
 from sensor_storage.api.server import serve
@@ -18,43 +20,54 @@ from sensor_storage.storage.layout import Layout
 
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "web"
-_ATTEMPTS = 3
 _WHERE = """
 import chromium from "@sparticuz/chromium";
-console.log(JSON.stringify([await chromium.executablePath(), chromium.args]));
+console.log(await chromium.executablePath());
 """
+_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--font-render-hinting=none", "--disk-cache-size=33554432"]
 
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
     """A running browser; it is unpacked into `.cache` once."""
-    modules = WEB / "node_modules"
-    assert modules.exists(), "the browser is not there: run `make test`, or `make page` once"
-    unpacked = ROOT / ".cache" / "chromium"
-    unpacked.mkdir(parents=True, exist_ok=True)
-    node = ["node", "--input-type=module", "-e", _WHERE]
-    environment = {
-        **os.environ,
-        "TMPDIR": str(unpacked),
-        "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}",
-    }
-    told = subprocess.run(node, cwd=WEB, env=environment, capture_output=True, text=True, check=True)
-    program, arguments = json.loads(told.stdout.splitlines()[-1])
-    fitting = [one for one in arguments if one not in {"--single-process", "--no-zygote"}]
+    program = _program()
     with sync_playwright() as playwright:
-        browser = _launched(playwright, program, fitting)
+        browser = playwright.chromium.launch(executable_path=program, args=_ARGUMENTS, headless=True)
         try:
             yield browser
         finally:
             browser.close()
 
 
-def _launched(playwright: Playwright, program: str, arguments: list[str]) -> Browser:
-    """A browser; on a busy machine it may die while it starts, so it gets three attempts."""
-    for _ in range(_ATTEMPTS - 1):
-        with contextlib.suppress(Error):
-            return playwright.chromium.launch(executable_path=program, args=arguments, headless=True)
-    return playwright.chromium.launch(executable_path=program, args=arguments, headless=True)
+def _program() -> str:
+    """Chromium's program. A half unpacked one dies at its start, so it gets its place only when it is whole."""
+    modules = WEB / "node_modules"
+    assert modules.exists(), "the browser is not there: run `make test`, or `make page` once"
+    version = json.loads((modules / "@sparticuz" / "chromium" / "package.json").read_text())["version"]
+    cache = (ROOT / ".cache").resolve()
+    place = cache / f"chromium-{version}"
+    cache.mkdir(exist_ok=True)
+    with (cache / "chromium.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not place.exists():
+            with tempfile.TemporaryDirectory(dir=cache, prefix="chromium-aside-") as aside:
+                unpacked = Path(aside) / "whole"
+                unpacked.mkdir()
+                _unpack(unpacked)
+                unpacked.rename(place)
+    return str(place / "chromium")
+
+
+def _unpack(folder: Path) -> None:
+    path = f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"
+    node = ["node", "--input-type=module", "-e", _WHERE]
+    subprocess.run(
+        node,
+        cwd=WEB,
+        env={**os.environ, "TMPDIR": str(folder), "PATH": path},
+        capture_output=True,
+        check=True,
+    )
 
 
 class Visit:

@@ -6,7 +6,20 @@ from starlette_compress import CompressMiddleware, add_compress_type
 
 from sensor_storage import __version__
 from sensor_storage.aggregation.files import Parameters
-from sensor_storage.api import cold, docs, errors, health, metrics, page, prometheus, query, sensors, storage
+from sensor_storage.api import (
+    cold,
+    dead_letters,
+    docs,
+    errors,
+    health,
+    metrics,
+    page,
+    prometheus,
+    query,
+    sensors,
+    storage,
+    stored,
+)
 from sensor_storage.api.access import ChangesAllowed, ReadsAllowed
 from sensor_storage.api.gate import Gate, Traffic
 from sensor_storage.api.keys import KeyRing
@@ -78,6 +91,8 @@ def create_app(
     app.include_router(query.routes(queries), dependencies=read)
     app.include_router(sensors.routes(queries), dependencies=read)
     app.include_router(prometheus.routes(queries), dependencies=read)
+    app.include_router(stored.routes(queries), dependencies=read)
+    app.include_router(dead_letters.routes(layout, ChangesAllowed(host, keys)), dependencies=read)
     app.include_router(page.routes())
     app.include_router(docs.routes())
     for media in MEDIA_TYPES.values():

@@ -212,18 +212,21 @@ def _listed(layout: Layout, store: ColdStore, prefix: str, after: str) -> Iterat
 
 def _file(blob: Blob, receipt_of: Callable[[str], Receipt | None]) -> CloudFile:
     receipt = receipt_of(blob.name)
-    proof = None
-    if receipt:
-        proof = Proof(
-            etag=receipt.etag,
-            size_bytes=receipt.size_bytes,
-            digest=receipt.digest,
-            rows=receipt.rows,
-            uploaded=datetime.fromtimestamp(receipt.uploaded_at, UTC),
-        )
+    proof = proof_of(receipt) if receipt else None
     modified = datetime.fromtimestamp(blob.modified, UTC)
     return CloudFile(
         name=blob.name, size_bytes=blob.size_bytes, etag=blob.etag, modified=modified, receipt=proof
+    )
+
+
+def proof_of(receipt: Receipt) -> Proof:
+    """A receipt as it is told."""
+    return Proof(
+        etag=receipt.etag,
+        size_bytes=receipt.size_bytes,
+        digest=receipt.digest,
+        rows=receipt.rows,
+        uploaded=datetime.fromtimestamp(receipt.uploaded_at, UTC),
     )
 
 

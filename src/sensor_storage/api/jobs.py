@@ -38,14 +38,14 @@ class Job:
 class Jobs:
     """The last jobs. Each runs on a thread that does not keep the process from ending."""
 
-    def __init__(self, work: Callable[[], Report]) -> None:
+    def __init__(self, work: Callable[..., Report]) -> None:
         self._work = work
         self._lock = Lock()
         self._numbers = count(1)
         self._jobs: OrderedDict[int, Job] = OrderedDict()
 
-    def start(self) -> Job:
-        """Begin one more. TooManyJobs while others have not ended."""
+    def start(self, **arguments: object) -> Job:
+        """Begin one more, with these arguments. TooManyJobs while others have not ended."""
         with self._lock:
             if sum(not job.outcome.done() for job in self._jobs.values()) >= _MAX_RUNNING:
                 raise TooManyJobs
@@ -53,16 +53,16 @@ class Jobs:
             self._jobs[job.number] = job
             while len(self._jobs) > _KEPT_JOBS:
                 self._jobs.popitem(last=False)
-        Thread(target=self._run, args=(job,), name=f"job-{job.number}", daemon=True).start()
+        Thread(target=self._run, args=(job, arguments), name=f"job-{job.number}", daemon=True).start()
         return job
 
     def find(self, number: int) -> Job | None:
         """The job, unless so many came after it that it was forgotten."""
         return self._jobs.get(number)
 
-    def _run(self, job: Job) -> None:
+    def _run(self, job: Job, arguments: Mapping[str, object]) -> None:
         try:
-            report = self._work()
+            report = self._work(**arguments)
         except BaseException as error:  # noqa: BLE001 - whoever asks for the outcome gets it
             job.outcome.set_exception(error)
         else:

@@ -132,7 +132,9 @@ def _streamed(answer: Answer, form: Format, headers: dict[str, str]) -> Response
     def rest() -> Iterator[bytes]:
         try:
             yield from (
-                piece for piece in encode(form, answer.schema, _chain(first, tables), answer.meta) if piece
+                piece
+                for piece in encode(form, answer.schema, _chain(first, tables), answer.meta, answer.end)
+                if piece
             )
         finally:
             answer.watch.cancel()
@@ -163,6 +165,11 @@ def invalid(name: str, detail: str, hint: str) -> Problem:
         hint=hint,
         parameter=name,
     )
+
+
+def instant(name: str, text: str, now: float) -> int:
+    """The time a parameter means, in µs since 1970."""
+    return _read(name, lambda: read_instant(text, now, read_zone("UTC")))
 
 
 def _read(name: str, read: Callable[[], _T]) -> _T:

@@ -1,15 +1,18 @@
 """Which sensors there are: `/assets` and `/latest`; and `/where` a message is."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias
+from urllib.parse import quote, unquote
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from sensor_storage.api.query import nothing_stored
+from sensor_storage.api.query import invalid, nothing_stored
 from sensor_storage.model import Series
-from sensor_storage.query.queries import NothingStored, Queries
+from sensor_storage.query.queries import Held, NothingStored, Queries
 from sensor_storage.query.question import ALL
 from sensor_storage.query.tails import LastReading, SensorFacts
 from sensor_storage.query.whereabouts import Whereabouts
@@ -17,6 +20,7 @@ from sensor_storage.storage.layout import Layout
 
 _PAGE: Final = 1_000
 _MAX_PAGE: Final = 10_000
+_LOOK_EVERY: Final = 1_000
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 Names: TypeAlias = Annotated[list[str], Query(description="By name, repeatable; `*` for all.")]
@@ -42,12 +46,17 @@ class Latest(BaseModel):
     text: str | None = None
     unit: str | None = None
     quality: str | None = None
+    recent: list[tuple[float, float]] | None = Field(
+        default=None,
+        description="With `recent`: epoch seconds and value of the newest numbers, oldest first.",
+    )
 
 
 class LatestReadings(BaseModel):
-    """The newest reading of each sensor asked for."""
+    """The newest reading of each sensor asked for; `next` is there when there may be more sensors."""
 
     readings: list[Latest]
+    next: str | None = None
 
 
 class Sensor(BaseModel):
@@ -82,6 +91,7 @@ class Place(BaseModel):
     timestamp: datetime
     value: float | None = None
     index: int = Field(description="Its place in the message.")
+    tier: Literal["staging", "local", "cloud"] = Field(description="Where that file is.")
 
 
 class Fate(BaseModel):
@@ -126,13 +136,31 @@ def routes(queries: Queries) -> APIRouter:
         )
 
     @router.get("/latest")
-    def latest(asset: Names = [ALL], sensor: Names = [ALL], limit: Limit = _PAGE) -> LatestReadings:  # noqa: B006
-        """The newest reading of each sensor, and its age."""
+    def latest(
+        *,
+        asset: Names = [ALL],  # noqa: B006
+        sensor: Names = [ALL],  # noqa: B006
+        limit: Limit = _PAGE,
+        after: After = None,
+        contains: Annotated[
+            str, Query(description="Only sensors that have each of these words in their asset's or own name.")
+        ] = "",
+        recent: Annotated[int, Query(ge=0, le=200, description="So many newest readings of each too.")] = 0,
+    ) -> LatestReadings:
+        """The newest reading of each sensor, and its age; in order of asset and sensor, by pages."""
+        behind = _series(after) if after is not None else None
+        words = contains.casefold().split()
         with queries.look() as now:
-            series = list(islice(now.directory.select(asset, sensor), limit))
-            found = [now.tails.last(one) for one in series]
+            there = _wanted(now, asset, sensor, behind)
+            series = list(islice((one for one in there if _has(one, words)), limit))
+            found = []
+            for one in series:
+                now.watch.look()
+                found.append(now.tails.recent(one, recent))
         moment = queries.clock.now()
-        return LatestReadings(readings=[_latest(one, moment) for one in found if one])
+        readings = [_latest(last, moment, some if recent else None) for last, some in found if last]
+        more = "/".join(quote(name, safe="") for name in series[-1]) if len(series) == limit else None
+        return LatestReadings(readings=readings, next=more)
 
     @router.get("/where")
     def where(
@@ -153,8 +181,33 @@ def _time(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-def _latest(one: LastReading, now: float) -> Latest:
+def _wanted(now: Held, assets: list[str], sensors: list[str], after: Series | None) -> Iterator[Series]:
+    """The sensors so named behind one, in order; all of them are not looked up before the first is told."""
+    if ALL in assets and ALL in sensors:
+        named = now.directory.series(after=after)
+    else:
+        named = (one for one in now.directory.select(assets, sensors) if after is None or one > after)
+    for number, one in enumerate(named):
+        if number % _LOOK_EVERY == 0:
+            now.watch.look()
+        yield one
+
+
+def _has(series: Series, words: list[str]) -> bool:
+    names = f"{series.asset} {series.sensor}".casefold() if words else ""
+    return all(word in names for word in words)
+
+
+def _series(cursor: str) -> Series:
+    asset, slash, sensor = cursor.partition("/")
+    if not slash:
+        raise invalid("after", "is not a cursor", "give `next` of the page before, as it was")
+    return Series(unquote(asset), unquote(sensor))
+
+
+def _latest(one: LastReading, now: float, recent: list[tuple[int, float]] | None = None) -> Latest:
     return Latest(
+        recent=None if recent is None else [(time / 1e6, value) for time, value in recent],
         asset_id=one.series.asset,
         sensor_name=one.series.sensor,
         timestamp=_time(one.timestamp),
@@ -179,6 +232,12 @@ def _sensor(facts: SensorFacts, now: float) -> Sensor:
     )
 
 
+def _tier(layout: Layout, path: Path) -> Literal["staging", "local", "cloud"]:
+    if path.parent == layout.staging:
+        return "staging"
+    return "local" if path.exists() else "cloud"
+
+
 def _where(layout: Layout, found: Whereabouts) -> Where:
     entries = [
         Fate(fate=one.fate, first_offset=one.start, last_offset=one.stop - 1, reason=one.reason)
@@ -192,6 +251,7 @@ def _where(layout: Layout, found: Whereabouts) -> Where:
             timestamp=_time(one.timestamp),
             value=one.value,
             index=one.index,
+            tier=_tier(layout, one.path),
         )
         for one in found.readings
     ]

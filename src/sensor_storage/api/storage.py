@@ -59,6 +59,11 @@ class Worker(BaseModel):
     halted: str = ""
     error: str = ""
     lag_messages: int | None = None
+    lag_seconds: float | None = Field(
+        default=None, description="How old the newest message is that was consumed, by Kafka's time."
+    )
+    topics: int | None = Field(default=None, description="How many topics match the pattern.")
+    pattern: str = ""
     blocked: dict[str, str] = Field(
         default={}, description="Damaged files that keep readings from their place."
     )
@@ -223,6 +228,9 @@ def _workers(snapshot: Snapshot) -> list[Worker]:
         )
     for worker, ingest in zip(workers, snapshot.ingest, strict=False):
         worker.paused, worker.error, worker.lag_messages = ingest.paused, ingest.kafka_error, ingest.lag
+        worker.topics, worker.pattern = ingest.topics, ingest.pattern
+        if ingest.watermark > 0:
+            worker.lag_seconds = round(max(0.0, snapshot.now - ingest.watermark), 3)
     if snapshot.maintain:
         workers[-1].blocked = snapshot.maintain.blocked
     return workers

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -28,18 +28,27 @@ _GROUP_ROWS = 200_000
 
 
 def encode(
-    form: Format, schema: pa.Schema, tables: Iterable[pa.Table], meta: Mapping[str, object]
+    form: Format,
+    schema: pa.Schema,
+    tables: Iterable[pa.Table],
+    meta: Mapping[str, object],
+    end: Callable[[], Mapping[str, object]] = dict,
 ) -> Iterator[bytes]:
-    """The whole answer. `meta` goes into JSON beside the rows, and into the metadata of Arrow and Parquet."""
+    """The whole answer. `meta` goes into JSON beside the rows, and into the metadata of Arrow and Parquet.
+
+    What is known only when all rows are read, `end`, is in JSON alone.
+    """
     if form == "json":
-        return _json(tables, meta)
+        return _json(tables, meta, end)
     if form == "csv":
         return _csv(schema, tables)
     schema = schema.with_metadata({META_KEY: json.dumps(meta)})
     return _arrow(schema, tables) if form == "arrow" else _parquet(schema, tables)
 
 
-def _json(tables: Iterable[pa.Table], meta: Mapping[str, object]) -> Iterator[bytes]:
+def _json(
+    tables: Iterable[pa.Table], meta: Mapping[str, object], end: Callable[[], Mapping[str, object]]
+) -> Iterator[bytes]:
     head = msgspec.json.encode(meta)
     yield head[:-1] + (b"," if meta else b"") + b'"rows":['
     count = 0
@@ -48,7 +57,7 @@ def _json(tables: Iterable[pa.Table], meta: Mapping[str, object]) -> Iterator[by
             rows = _with_times_as_text(table.slice(start, _ROWS_AT_ONCE)).to_pylist()
             yield (b"," if count else b"") + msgspec.json.encode(rows)[1:-1]
             count += len(rows)
-    yield b'],"row_count":%d}' % count
+    yield b"]," + msgspec.json.encode({"row_count": count, **end()})[1:]
 
 
 def _csv(schema: pa.Schema, tables: Iterable[pa.Table]) -> Iterator[bytes]:

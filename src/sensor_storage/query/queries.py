@@ -27,7 +27,7 @@ from sensor_storage.query.planner import UNKNOWN_HOUR_ROWS, Known, Plan, plan
 from sensor_storage.query.question import ALL, Interval, Question
 from sensor_storage.query.raw import RawReader, raw_schema
 from sensor_storage.query.sources import Sources
-from sensor_storage.query.staged import StagedView
+from sensor_storage.query.staged import HeldStaging, StagedView
 from sensor_storage.query.tails import Tails
 from sensor_storage.query.thinning import METHOD, thinned
 from sensor_storage.query.times import as_text
@@ -62,6 +62,7 @@ class Answer:
     schema: pa.Schema
     tables: Iterator[pa.Table]
     watch: Watch
+    sources: Sources
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -81,6 +82,10 @@ class Answer:
             "warnings": self.warnings,
         }
 
+    def end(self) -> dict[str, Any]:
+        """What is known once all tables are read: how many files of each tier that took, and how long."""
+        return {"tiers": self.sources.tiers, "took_ms": round(self.watch.seconds * 1000, 1)}
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -88,6 +93,8 @@ class Held:
 
     directory: Directory
     tails: Tails
+    staged: HeldStaging
+    watch: Watch
 
 
 class Queries:
@@ -127,7 +134,9 @@ class Queries:
                 schema = raw_schema(addresses=question.addresses, fields=question.fields)
                 whole = raw_schema(addresses=question.addresses) if found.thin_to else schema
                 tables = _raw(found, RawReader(sources, watch, whole))
-                return Answer(found, schema, (one.select(schema.names) for one in tables), watch, warnings)
+                return Answer(
+                    found, schema, (one.select(schema.names) for one in tables), watch, sources, warnings
+                )
             asked = WindowQuestion(found.resolution, question.interval, question.zone)
             schema = window_schema(question.fields)
             raw = RawReader(sources, watch)
@@ -136,7 +145,7 @@ class Queries:
             )
             not_made = {one: self._open(one, asked, catalog, sources, windows) for one in series}
         tables = (table for one in series for table in windows.tables(one, asked, not_made[one]))
-        return Answer(found, schema, tables, watch, warnings)
+        return Answer(found, schema, tables, watch, sources, warnings)
 
     def tag(self, question: Question) -> str | None:
         """A tag that stays while the answer does, for an interval that is over and fully in hour files; else None.
@@ -167,7 +176,7 @@ class Queries:
         sources = Sources(self.layout, held, self.files)
         with CatalogView.of(self.layout) as catalog:
             raw = RawReader(sources, watch)
-            yield Held(Directory(self.layout, catalog, held), Tails(catalog, sources, raw))
+            yield Held(Directory(self.layout, catalog, held), Tails(catalog, sources, raw), held, watch)
 
     def where(self, topic: str, partition: int, offset: int) -> Whereabouts:
         """Where the message of that address is."""

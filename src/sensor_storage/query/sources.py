@@ -4,9 +4,11 @@ What is staged was held before any hour file is opened (`staged.py`). Later the 
 for hours that are not here any more.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.errors import Damaged
@@ -33,8 +35,13 @@ class Sources:
         self.held = held
         self._layout = layout
         self._files = files
-        self.from_cold = 0
-        """So many files were read from the cold store."""
+        self._staged: set[Path] = set()
+        self._read: Counter[Literal["local", "cloud"]] = Counter()
+
+    @property
+    def tiers(self) -> dict[str, int]:
+        """How many files of each place were read: staged ones, this disk's, and the cold store's."""
+        return {"staging": len(self._staged), "local": self._read["local"], "cloud": self._read["cloud"]}
 
     def hour_file(self, key: SensorHour) -> CheckedFile | None:
         """The sensor-hour's file, checked, if there is one."""
@@ -48,16 +55,16 @@ class Sources:
 
     def find(self, path: Path) -> Path:
         """Where to read a file: here, or a copy from the cold store. FileNotFoundError when it is in neither."""
-        if self._files is None:
-            return path
-        found = self._files.find(path)
-        if found is not path:
-            self.from_cold += 1
+        found = self._files.find(path) if self._files else path
+        if found is not path or path.exists():
+            self._read["local" if found is path else "cloud"] += 1
         return found
 
     def staged(self, key: SensorHour, interval: Interval) -> list[Stretch]:
         """The staged rows of the sensor-hour, but for what is surely outside; its file may hold some too."""
-        return [_stretch(file, start, stop, interval) for file, start, stop in self.held.rows(key)]
+        found = self.held.rows(key)
+        self._staged.update(file.path for file, _, _ in found)
+        return [_stretch(file, start, stop, interval) for file, start, stop in found]
 
     def filed(self, key: SensorHour, interval: Interval) -> list[Stretch]:
         """The rows in the sensor-hour's file, but for what is surely outside."""

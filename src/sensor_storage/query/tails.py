@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import islice
+from math import isnan
 from typing import Final, Literal
 
 import numpy as np
@@ -57,6 +58,14 @@ class Tails:
         """The newest reading; None where nothing is stored."""
         tail = self._tail(series, 1)
         return _last(series, tail) if len(tail) else None
+
+    def recent(self, series: Series, count: int) -> tuple[LastReading | None, list[tuple[int, float]]]:
+        """The newest reading; and time and value of the numbers among the newest `count`, oldest first."""
+        tail = self._tail(series, max(1, count))
+        if not len(tail):
+            return None, []
+        pairs = zip(tail.timestamp.tolist(), tail.value.tolist(), strict=True)
+        return _last(series, tail), [(time, value) for time, value in pairs if not isnan(value)]
 
     def facts(self, series: Series) -> SensorFacts:
         """What there is of a sensor."""

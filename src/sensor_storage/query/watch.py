@@ -20,8 +20,14 @@ class Watch:
     def __init__(self, clock: Clock, seconds: float = 0) -> None:
         self._clock = clock
         self._seconds = seconds
+        self._began = clock.monotonic()
         self._end = clock.monotonic() + seconds
         self._cancelled = Event()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been."""
+        return self._clock.monotonic() - self._began
 
     def cancel(self) -> None:
         """Nobody waits any more: the next look ends the work."""

@@ -5,7 +5,7 @@ same by whoever names it, and `rebuild` makes the catalog again.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,19 @@ class CatalogView:
                 if place == (topic, partition) and one.first_offset <= offset <= one.last_offset:
                     yield SensorHour(Series(asset, sensor), hour)
                     break
+
+    def hours_of_asset(
+        self, asset: str, sensors: Sequence[str], first: int, last: int
+    ) -> Iterator[tuple[str, int, int, bool, bool]]:
+        """Sensor, hour, rows of each file between two hours, both included; is it here, and in the cold store?"""
+        query = (
+            "SELECT h.sensor, h.hour, h.rows, h.cold = 0, u.place IS NULL FROM hour_file h LEFT JOIN upload_due u"
+            " ON u.place = h.hour * 4 AND u.level = 'raw' AND u.asset = h.asset AND u.sensor = h.sensor"
+            " AND u.period = h.hour WHERE h.asset = ? AND h.sensor = ? AND h.hour BETWEEN ? AND ?"
+        )
+        for sensor in sensors:
+            for name, hour, rows, here, stored in self._rows(query, (asset, sensor, first, last)):
+                yield name, hour, rows, bool(here), bool(stored)
 
     def coverage(self, series: Series) -> SeriesCoverage | None:
         """Files, rows, bytes, first and last timestamp of a series."""

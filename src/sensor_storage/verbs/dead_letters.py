@@ -1,31 +1,23 @@
 """`dead-letters`: the messages that could not become readings."""
 
-import base64
-import itertools
 import os
 import re
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import pyarrow.parquet as pq
 
-from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
 from sensor_storage.errors import SensorStorageError, Usage
-from sensor_storage.kafka.replay import Replay
 from sensor_storage.log import json_line
-from sensor_storage.main import build_decoder
-from sensor_storage.model import Address
+from sensor_storage.main import build_replay
+from sensor_storage.storage.dead_letter_words import chosen_by, line_of, record_of, replayed
 from sensor_storage.storage.dead_letters import SCHEMA, DeadLetter, dead_letter_table, dead_letters_by_file
-from sensor_storage.storage.durable import Disk
-from sensor_storage.storage.held_staging import entries_now
-from sensor_storage.storage.layout import Layout, StagedName
+from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import alone
 from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
 
@@ -66,7 +58,6 @@ _COLUMNS = {
     "error": "error",
 }
 _ADDRESS = re.compile(r"(?P<topic>.+)/(?P<partition>\d+)@(?P<offset>\d+)", re.DOTALL)
-_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def _narrowing(verb: _Verb) -> _Verb:
@@ -94,14 +85,14 @@ def list_letters(
     damaged: list[str] = []
     listed = 0
     layout = data_layout(settings)
-    replayed = _replayed(layout)
+    since = replayed(layout)
 
     def told() -> Iterator[dict[str, object]]:
         nonlocal listed
-        for letter in filter(_chosen(reason, topic), _newest(layout, damaged.append)):
+        for letter in filter(chosen_by(reason, topic), _newest(layout, damaged.append)):
             listed += 1
-            known = letter.address in replayed
-            yield {"address": str(letter.address), **_line(letter), "replayed": known}
+            known = letter.address in since
+            yield {"address": str(letter.address), **line_of(letter), "replayed": known}
             if listed == limit:
                 return
 
@@ -147,19 +138,7 @@ def replay(output: Output, settings: Settings, reason: str | None, topic: str | 
     layout = data_layout(settings)
     damaged: list[str] = []
     with alone(layout, "replay"):
-        worker, numbers, created = (
-            f"d{uuid.uuid4().hex[:12]}",
-            itertools.count(),
-            int(SystemClock().now() * 1000),
-        )
-        done = Replay(
-            layout=layout,
-            disk=Disk(layout.root),
-            decode=build_decoder(settings).decode,
-            names=lambda: StagedName(created, worker, next(numbers), 0),
-            compression=settings.storage.parquet_compression,
-            damaged=damaged.append,
-        ).run(_chosen(reason, topic), dry_run=dry_run)
+        done = build_replay(settings, layout, damaged.append).run(chosen_by(reason, topic), dry_run=dry_run)
     for words in damaged:
         output.warn(words)
     told = "would become" if dry_run else "became"
@@ -196,7 +175,7 @@ def export(
         raise Usage(f"the folder {target.parent} is not there", hint="create it first")
     damaged: list[str] = []
     files = dead_letters_by_file(data_layout(settings), damaged.append)
-    chosen = _chosen(reason, topic)
+    chosen = chosen_by(reason, topic)
     letters = ([letter for letter in some if chosen(letter)] for some in files)
     count = _write(target, letters)
     for words in damaged:
@@ -223,22 +202,12 @@ def _write(target: Path, files: Iterable[list[DeadLetter]]) -> int:
             else:
                 lines = stack.enter_context(aside.open("w", encoding="utf-8"))
                 for letters in files:
-                    lines.writelines(f"{json_line(_record(letter))}\n" for letter in letters)
+                    lines.writelines(f"{json_line(record_of(letter))}\n" for letter in letters)
                     count += len(letters)
         aside.replace(target)
     finally:
         aside.unlink(missing_ok=True)
     return count
-
-
-def _chosen(reason: str | None, topic: str | None) -> Callable[[DeadLetter], bool]:
-    return lambda letter: reason in {None, letter.reason} and topic in {None, letter.address.source.topic}
-
-
-def _replayed(layout: Layout) -> set[Address]:
-    """The letters that have become readings since, by the ledger."""
-    entries = entries_now(layout)
-    return {Address(entry.source, entry.start) for entry in entries if entry.fate == "replayed"}
 
 
 def _newest(layout: Layout, damaged: Callable[[str], object]) -> Iterator[DeadLetter]:
@@ -247,41 +216,8 @@ def _newest(layout: Layout, damaged: Callable[[str], object]) -> Iterator[DeadLe
         yield from letters
 
 
-def _line(letter: DeadLetter) -> dict[str, object]:
-    return {
-        "kafka_topic": letter.address.source.topic,
-        "kafka_partition": letter.address.source.partition,
-        "kafka_offset": letter.address.offset,
-        "kafka_timestamp": _time(letter.timestamp),
-        "reason": letter.reason,
-        "error": letter.error,
-        "value_bytes": None if letter.value is None else len(letter.value),
-    }
-
-
-def _time(milliseconds: int) -> str:
-    """As ISO 8601; what a producer has set beyond the calendar as a number."""
-    try:
-        moment = _EPOCH + timedelta(milliseconds=milliseconds)
-    except OverflowError:
-        return f"{milliseconds} ms since 1970"
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _record(letter: DeadLetter) -> dict[str, object]:
-    source = letter.address.source
-    return {
-        **_line(letter),
-        "kafka_topic_id": source.topic_id or None,
-        "kafka_leader_epoch": source.leader_epoch,
-        **_bytes("key", letter.key),
-        **_bytes("value", letter.value),
-        "headers": [{"name": name, **_bytes("value", value)} for name, value in letter.headers],
-    }
-
-
 def _show(output: Output, letter: DeadLetter) -> None:
-    record = _record(letter)
+    record = record_of(letter)
     if output.as_json:
         output.item(record)
         return
@@ -309,13 +245,3 @@ def _readable(data: bytes | None) -> str:
         return data.decode()
     except UnicodeDecodeError:
         return f"({len(data):,} bytes, not UTF-8) {data.hex(' ')}"
-
-
-def _bytes(name: str, data: bytes | None) -> dict[str, str | None]:
-    """`name` as text where the bytes are UTF-8, else `name_base64`."""
-    if data is None:
-        return {name: None}
-    try:
-        return {name: data.decode()}
-    except UnicodeDecodeError:
-        return {f"{name}_base64": base64.b64encode(data).decode()}
