@@ -37,8 +37,10 @@ from sensor_storage.kafka.handover import leave_group
 from sensor_storage.kafka.ingest import Ingest, IngestPolicy
 from sensor_storage.kafka.log_reader import LogReader
 from sensor_storage.kafka.names import Aliases
+from sensor_storage.kafka.registry import Registry, RegistryAccess, Schemas
 from sensor_storage.kafka.replay import Replay
 from sensor_storage.kafka.topics import TopicDirectory, TopicWatch
+from sensor_storage.kafka.wire import MAKERS
 from sensor_storage.pipeline import IngestLoop, Loop, MaintainLoop
 from sensor_storage.storage.accounts import Accounts
 from sensor_storage.storage.catalog import Catalog
@@ -72,6 +74,7 @@ def build_ingest(settings: Settings, worker: str) -> IngestLoop:
         "queued.max.messages.kbytes": memory.fetch_queue_kilobytes,
     }
     reset = settings.kafka.auto_offset_reset
+    decoder = build_decoder(settings)
     return IngestLoop(
         worker=worker,
         layout=layout,
@@ -89,7 +92,8 @@ def build_ingest(settings: Settings, worker: str) -> IngestLoop:
             layout=layout,
             disk=disk,
             clock=clock,
-            decode=build_decoder(settings).decode,
+            decode=decoder.decode,
+            awaited=decoder.awaited,
             ledger=partial(read_all_ledgers, layout),
             policy=IngestPolicy(
                 max_rows=settings.ingest.max_rows_per_file,
@@ -115,7 +119,30 @@ def build_decoder(settings: Settings) -> Decoder:
             time_zone=settings.decode.time_zone,
             aliases=Aliases.with_further(aliases.by_role if aliases else {}),
             message_format=settings.decode.message_format,
-        )
+        ),
+        build_schemas(settings),
+    )
+
+
+def build_schemas(settings: Settings) -> Schemas | None:
+    """Numbers → how to read what is behind them."""
+    access = registry_access(settings)
+    return Schemas(Registry(access).get, MAKERS, SystemClock()) if access else None
+
+
+def registry_access(settings: Settings) -> RegistryAccess | None:
+    """Where the schema registry is and how to log in, secrets in clear; None without one."""
+    chosen = settings.schema_registry
+    if chosen.url is None:
+        return None
+    return RegistryAccess(
+        urls=chosen.url,
+        username=chosen.username or "",
+        password=chosen.password.get_secret_value() if chosen.password else "",
+        token=chosen.token.get_secret_value() if chosen.token else "",
+        ca=chosen.ca_location,
+        certificate=chosen.certificate_location,
+        key=chosen.key_location,
     )
 
 

@@ -117,7 +117,7 @@ class IngestLoop:
         now = self._clock.monotonic()
         if now - self._letters_at >= _LETTER_SECONDS:
             self._letters_at, self._letter_bytes = now, self._letters.total()
-        return pause_reason(
+        return ingest.awaited() or pause_reason(
             self._limits,
             paused=bool(ingest.paused),
             disk_used=self._disk.used_share(),

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from sensor_storage.config.entries import Entry, entries, rooms
 from sensor_storage.config.relations import RELATIONS
-from sensor_storage.config.sources import LATER
 
 _HEAD = """\
 # Settings
@@ -29,7 +28,7 @@ _ENV_HEAD = """\
 
 def markdown() -> str:
     """The text of `docs/settings.md`: a table for each room, then what settings must be to each other."""
-    return "\n".join([_HEAD, *_tables(), *_relations(), *_later()]) + "\n"
+    return "\n".join([_HEAD, *_tables(), *_relations()]) + "\n"
 
 
 def env_example() -> str:
@@ -61,12 +60,6 @@ def _relations() -> Iterator[str]:
     yield "## What settings must be to each other\n"
     yield from (f"- {relation.words}." for relation in RELATIONS)
     yield ""
-
-
-def _later() -> Iterator[str]:
-    yield "## Known, but not yet supported by this version\n"
-    yield "Setting one of these has no effect and is answered by a warning:\n"
-    yield ", ".join(f"`{name}`" for name in sorted(LATER)) + "."
 
 
 def _env_lines() -> Iterator[str]:

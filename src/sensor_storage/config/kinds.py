@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Annotated, TypeVar
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from annotated_types import Ge, Gt, Le
@@ -182,6 +183,18 @@ def expanded(text: str) -> Path:
         raise ValueError(str(error)) from None
 
 
+def _registry_urls(value: object) -> tuple[str, ...]:
+    listed = value if isinstance(value, list | tuple) else str(value).split(",")
+    urls = [str(url).strip().rstrip("/") for url in listed]
+    for url in urls:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("it is not http://host:port or https://host:port")
+        if "@" in parts.netloc:
+            raise ValueError("a login belongs into SCHEMA_REGISTRY_USERNAME and SCHEMA_REGISTRY_PASSWORD")
+    return tuple(urls)
+
+
 def _raw_path(value: object) -> Path:
     path = expanded(str(value).strip()).absolute()
     if path.parent == Path(path.anchor):
@@ -292,6 +305,11 @@ FieldAliases = Annotated[
         "role=name,name; role=name with each name once and the roles "
         "asset, sensor, time, value, unit, quality, rate; in TOML a table of lists"
     ),
+]
+RegistryUrls = Annotated[
+    tuple[str, ...],
+    PlainValidator(_registry_urls),
+    Rule("http:// or https:// addresses without a login in them, several separated by commas"),
 ]
 RawPath = Annotated[
     Path, PlainValidator(_raw_path), Rule("a directory below another one that is the service's own")

@@ -1,5 +1,6 @@
 """Read all settings once: command line over environment over `.env` over TOML over default."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from sensor_storage.config.sources import (
 from sensor_storage.errors import Usage
 
 DEFAULT_ENV_FILE = Path(".env")
+_LOGIN = re.compile(r"://[^/\s]*@")
+"""Name and password in an address."""
 
 
 def load(
@@ -96,7 +99,7 @@ def _wrong(values: Mapping[str, object]) -> dict[str, str]:
 
 
 def _told(entry: Entry, value: object, origin: str, why: str) -> str:
-    shown = "" if entry.secret else f", not {_shortened(ascii(value))}"
+    shown = "" if entry.secret else f", not {_shortened(_LOGIN.sub('://(hidden)@', ascii(value)))}"
     return f"{entry.name} must be {entry.rule}{shown} ({origin})" + (f": {why}" if why else "")
 
 

@@ -85,6 +85,33 @@ RELATIONS = (
         ),
     ),
     Relation(
+        ("MESSAGE_FORMAT", "SCHEMA_REGISTRY_URL"),
+        "MESSAGE_FORMAT registry needs SCHEMA_REGISTRY_URL",
+        lambda settings: (
+            settings.decode.message_format != "registry" or settings.schema_registry.url is not None
+        ),
+    ),
+    Relation(
+        ("SCHEMA_REGISTRY_USERNAME", "SCHEMA_REGISTRY_PASSWORD"),
+        "SCHEMA_REGISTRY_USERNAME and SCHEMA_REGISTRY_PASSWORD must be set together",
+        lambda settings: (
+            (settings.schema_registry.username is None) == (settings.schema_registry.password is None)
+        ),
+    ),
+    Relation(
+        ("SCHEMA_REGISTRY_TOKEN", "SCHEMA_REGISTRY_USERNAME"),
+        "SCHEMA_REGISTRY_TOKEN and SCHEMA_REGISTRY_USERNAME must not be set both",
+        lambda settings: settings.schema_registry.token is None or settings.schema_registry.username is None,
+    ),
+    Relation(
+        ("SCHEMA_REGISTRY_CERTIFICATE_LOCATION", "SCHEMA_REGISTRY_KEY_LOCATION"),
+        "SCHEMA_REGISTRY_CERTIFICATE_LOCATION and SCHEMA_REGISTRY_KEY_LOCATION must be set together",
+        lambda settings: (
+            (settings.schema_registry.certificate_location is None)
+            == (settings.schema_registry.key_location is None)
+        ),
+    ),
+    Relation(
         ("TLS_CERT_FILE", "TLS_KEY_FILE"),
         "TLS_CERT_FILE and TLS_KEY_FILE must be set together",
         lambda settings: (settings.service.tls_cert_file is None) == (settings.service.tls_key_file is None),

@@ -140,10 +140,10 @@ class DecodeSettings(Branch):
         "A message whose time is further ahead of Kafka's timestamp is a dead letter.",
     )
     time_zone: kinds.Zone = _setting("TIME_ZONE", UTC, "The zone of times that come without an offset.")
-    message_format: Annotated[Literal["auto", "json", "msgpack"], kinds.Lower] = _setting(
+    message_format: Annotated[Literal["auto", "json", "msgpack", "registry"], kinds.Lower] = _setting(
         "MESSAGE_FORMAT",
         "auto",
-        "The format of messages; auto: MessagePack where a message begins as its objects and arrays do, else JSON.",
+        "The format of messages; auto tells MessagePack, JSON and a schema registry's formats by their beginning.",
     )
     field_aliases: kinds.FieldAliases | None = _setting(
         "FIELD_ALIASES",
@@ -155,6 +155,41 @@ class DecodeSettings(Branch):
         "QUALITY_NUMBERING",
         "opc-ua",
         "Whose numbers qualities are: 0 is good in OPC UA's, bad in OPC DA's and Sparkplug's, where 192 is good.",
+    )
+
+
+class SchemaRegistrySettings(Branch):
+    """Who knows the schemas of Avro, Protobuf and JSON Schema messages."""
+
+    url: kinds.RegistryUrls | None = _setting(
+        "SCHEMA_REGISTRY_URL",
+        None,
+        "The schema registry; of several, separated by commas, the first that answers is believed.",
+        example="https://registry.plant.example:8081",
+    )
+    username: kinds.Text | None = _setting(
+        "SCHEMA_REGISTRY_USERNAME", None, "Name to log in with, or an API key."
+    )
+    password: kinds.Secret | None = _setting(
+        "SCHEMA_REGISTRY_PASSWORD", None, "Its password, or the key's secret."
+    )
+    token: kinds.Secret | None = _setting(
+        "SCHEMA_REGISTRY_TOKEN", None, "A bearer token, instead of name and password."
+    )
+    ca_location: kinds.ReadableFile | None = _setting(
+        "SCHEMA_REGISTRY_CA_LOCATION",
+        None,
+        "Certificates of the authorities to trust, instead of the system's.",
+        example="/etc/ssl/plant-ca.pem",
+    )
+    certificate_location: kinds.ReadableFile | None = _setting(
+        "SCHEMA_REGISTRY_CERTIFICATE_LOCATION",
+        None,
+        "The service's own certificate.",
+        example="/etc/ssl/service.pem",
+    )
+    key_location: kinds.ReadableFile | None = _setting(
+        "SCHEMA_REGISTRY_KEY_LOCATION", None, "The key of that certificate.", example="/etc/ssl/service.key"
     )
 
 
@@ -381,6 +416,7 @@ class Settings(Branch):
 
     kafka: KafkaSettings = KafkaSettings()
     decode: DecodeSettings = DecodeSettings()
+    schema_registry: SchemaRegistrySettings = SchemaRegistrySettings()
     storage: StorageSettings = StorageSettings()
     ingest: IngestSettings = IngestSettings()
     compact: CompactSettings = CompactSettings()

@@ -17,8 +17,6 @@ from dotenv.parser import parse_stream
 from sensor_storage.config.entries import entries, rooms
 
 CONFIG_FILE_VARIABLE = "SENSOR_STORAGE_CONFIG"
-LATER = frozenset({"SCHEMA_REGISTRY_URL"})
-"""Settings of the contract that nothing uses yet: naming one is a warning, not an error."""
 
 _NOT_OURS_TO_JUDGE = frozenset({CONFIG_FILE_VARIABLE, "SENSOR_STORAGE_CACHE", "SENSOR_STORAGE_API_KEY"})
 _KUBERNETES = re.compile(r".+_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?)")
@@ -39,10 +37,6 @@ class Given:
         if value != "":
             self.values[name], self.origins[name] = value, origin
 
-    def take_later(self, name: str, origin: str) -> None:
-        """Note that a setting was given which does nothing yet."""
-        self.warnings.append(f"{name} ({origin}) is not yet supported by this version; it has no effect")
-
 
 def read_environment(environ: Mapping[str, str]) -> Given:
     """The settings in the environment, and warnings about names that are nearly ours."""
@@ -50,8 +44,6 @@ def read_environment(environ: Mapping[str, str]) -> Given:
     for name, value in environ.items():
         if name in entries():
             given.take(name, value, "environment")
-        elif name in LATER and value:
-            given.take_later(name, "environment")
         elif near := _nearly_ours(name):
             given.warnings.append(f"{name!a} in the environment is not a setting; did you mean {near}?")
     return given
@@ -78,10 +70,8 @@ def read_env_file(path: Path) -> Given:
             given.take(binding.key, binding.value or "", origin)
         elif binding.key == CONFIG_FILE_VARIABLE or binding.key in entries():
             given.take(binding.key, binding.value or "", origin)
-        elif binding.key in LATER:
-            given.take_later(binding.key, origin)
         elif binding.key is not None:
-            given.problems.append(f"{origin}: {_unknown(binding.key, [*entries(), *LATER])}")
+            given.problems.append(f"{origin}: {_unknown(binding.key, list(entries()))}")
     return given
 
 
@@ -99,8 +89,6 @@ def read_toml(path: Path) -> Given:
         elif room.upper() in entries():
             entry = entries()[room.upper()]
             given.problems.append(f"{path}: {room} is written as {entry.field} below [{entry.room}]")
-        elif room.upper() in LATER:
-            given.take_later(room.upper(), str(path))
         else:
             given.problems.append(f"{path}: {_unknown(room, list(rooms()))}")
     return given
@@ -110,14 +98,11 @@ def _take_table(given: Given, path: Path, room: str, table: Mapping[str, object]
     names = {entry.field: name for name, entry in entries().items() if entry.room == room}
     origin = f"{path} [{room}]"
     for key, value in table.items():
-        later = LATER & {key.upper(), f"{room}_{key}".upper(), f"{key}_seconds".upper()}
         if key in names:
             given.take(names[key], value, origin)
-        elif later:
-            given.take_later(min(later), origin)
         elif names:
             given.problems.append(f"{origin}: {_unknown(key, list(names))}")
-    if not names and not any({key.upper(), f"{room}_{key}".upper()} & LATER for key in table):
+    if not names:
         given.problems.append(f"{path}: table {_unknown(room, list(rooms()))}")
 
 
@@ -131,7 +116,7 @@ def _unknown(name: str, known: list[str]) -> str:
 def _nearly_ours(name: str) -> str:
     if name in _NOT_OURS_TO_JUDGE or _KUBERNETES.fullmatch(name):
         return ""
-    near = get_close_matches(name.upper(), [*entries(), *LATER], n=1, cutoff=_NEARLY)
+    near = get_close_matches(name.upper(), list(entries()), n=1, cutoff=_NEARLY)
     return near[0] if near else ""
 
 

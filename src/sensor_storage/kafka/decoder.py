@@ -17,11 +17,13 @@ from sensor_storage.kafka.coding import judged
 from sensor_storage.kafka.exact import Exact, Rules, Wave, decode_exactly
 from sensor_storage.kafka.fields import Around
 from sensor_storage.kafka.learning import Shapes
-from sensor_storage.kafka.msgpack_tree import Format, is_msgpack
+from sensor_storage.kafka.msgpack_tree import is_msgpack
 from sensor_storage.kafka.names import Aliases, TopicNames, TopicPattern, key_asset
 from sensor_storage.kafka.records import Surroundings
 from sensor_storage.kafka.refusal import Refused
+from sensor_storage.kafka.registry import Schemas
 from sensor_storage.kafka.timestamps import LATEST_MS
+from sensor_storage.kafka.wire import MessageFormat, Wire
 from sensor_storage.model import DECODE_REVISION, Series
 from sensor_storage.storage.coded import Coded
 from sensor_storage.storage.readings import Readings
@@ -49,29 +51,37 @@ class DecodeSettings:
     timestamp_max_ahead: int = _DAY
     time_zone: tzinfo = UTC
     aliases: Aliases = field(default_factory=Aliases)
-    message_format: Format = "auto"
+    message_format: MessageFormat = "auto"
 
 
 class Decoder:
     """Decodes batches, in one thread. The shapes of messages it remembers change its speed only."""
 
-    def __init__(self, settings: DecodeSettings) -> None:
+    def __init__(self, settings: DecodeSettings, schemas: Schemas | None = None) -> None:
         self._pattern = TopicPattern(settings.topic_pattern)
+        form = settings.message_format
         self._rules = Rules(
-            settings.aliases, settings.time_zone, settings.timestamp_min, settings.message_format
+            settings.aliases,
+            settings.time_zone,
+            settings.timestamp_min,
+            "auto" if form == "registry" else form,
         )
+        self._schemas = schemas
+        self._wire = Wire(schemas, form) if schemas and form in {"auto", "registry"} else None
         self._ahead = settings.timestamp_max_ahead
         self._topics: dict[str, _Topic] = {}
 
     def decode(self, batch: MessageBatch) -> Decoded:
-        """Each message's readings, or why it has none."""
+        """Each message's readings, or why it has none. SchemaWanted, and nothing decoded, while a schema is."""
         topic = self._topic(batch.topic)
         rows, empty = _split(batch.value)
+        rejected: list[Rejected] = []
+        if self._wire:
+            batch, rows, rejected = self._wire.unwrap(batch, rows)
         around = self._surroundings(batch, topic.names)
         blocks: list[Readings] = []
         if len(rows) >= _WORTH_COLUMNS:
             rows = _decode_shapes(topic.shapes, around, rows, blocks)
-        rejected: list[Rejected] = []
         found: list[tuple[int, Exact]] = []
         _decode_singly(topic.shapes, around, rows.tolist(), found, rejected)
         if any(exact.rows for _, exact in found):
@@ -79,6 +89,10 @@ class Decoder:
         if any(exact.waves for _, exact in found):
             blocks.append(_from_waves(batch, found))
         return Decoded(Readings.concat(blocks), rejected, empty)
+
+    def awaited(self) -> str:
+        """Why messages cannot be decoded yet, as a sentence, or nothing. Asks the registry when it is time."""
+        return self._schemas.awaited() if self._schemas else ""
 
     def _topic(self, name: str) -> "_Topic":
         topic = self._topics.pop(name, None)

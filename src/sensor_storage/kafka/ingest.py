@@ -29,6 +29,7 @@ from sensor_storage.kafka.claims import Claims
 from sensor_storage.kafka.consumer import GroupConsumer, GroupHandler, Partition, Start, ends_member, halt_on
 from sensor_storage.kafka.gather import gather, pieces, select, split_events, unbroken
 from sensor_storage.kafka.progress import Positions
+from sensor_storage.kafka.registry import SchemaWanted
 from sensor_storage.kafka.segment_buffer import SegmentBuffer, spans_of
 from sensor_storage.kafka.topics import TopicDirectory
 from sensor_storage.log import get
@@ -87,12 +88,14 @@ class Ingest(GroupHandler):
         policy: IngestPolicy,
         topics: TopicDirectory,
         join_group: Callable[[GroupHandler], GroupConsumer],
+        awaited: Callable[[], str] = str,
     ) -> None:
         self._worker = worker
         self._layout = layout
         self._disk = disk
         self._clock = clock
         self._decode = decode
+        self.awaited = awaited
         self._ledger = ledger
         self._coverage = Coverage()
         self._claims = Claims(layout.run, worker)
@@ -118,9 +121,12 @@ class Ingest(GroupHandler):
             self._follow(found)
         messages = self.consumer.consume(_BATCH_MESSAGES, _BATCH_SECONDS)
         content, events = split_events(messages)
-        if content:
-            for batch in gather(content, self.consumer.assignment):
+        try:
+            for batch in gather(content, self.consumer.assignment) if content else ():
                 self._take(batch)
+        except SchemaWanted as error:
+            self._stand_by(error)
+            events = [event for event in events if not _is_end(event)]  # it is behind what was not taken
         for event in events:
             self._event(event)
         if not self._buffer:
@@ -241,6 +247,11 @@ class Ingest(GroupHandler):
         if renewed:
             _log.warning("topic_recreated", topics=sorted({topic for topic, _ in renewed}))
             self._read_again()
+
+    def _stand_by(self, error: SchemaWanted) -> None:
+        """Fetch nothing until the schema is known, and then from the first message that was not taken on."""
+        self.consumer.restart(self.positions.positions())
+        self.pause(error.message)
 
     def _take(self, batch: MessageBatch) -> None:
         """Step 1 for one topic's messages."""
@@ -399,3 +410,8 @@ class Ingest(GroupHandler):
             self.counts.empty += entry.empty
         self.counts.segments += 1
         self.counts.segment_bytes += size_bytes
+
+
+def _is_end(event: Message) -> bool:
+    error = event.error()
+    return error is not None and error.code() == _END_OF_PARTITION

@@ -78,8 +78,11 @@ def parse_spelled(message: bytes) -> Tree:
     try:
         tree = json.loads(text, parse_int=_integer, parse_float=Spelled, parse_constant=Spelled)
     except ValueError as error:
+        wrapped = "set SCHEMA_REGISTRY_URL, if it is Avro, Protobuf or JSON Schema of a schema registry"
         raise Refused(
-            Reason.NOT_JSON, f"the message is not JSON: {error}", hint="send one JSON value"
+            Reason.NOT_JSON,
+            f"the message is not JSON: {error}",
+            hint=wrapped if message[:1] == b"\0" else "send one JSON value",
         ) from error
     if _SURROGATE.search(message) and not _is_unicode(tree):
         raise Refused(

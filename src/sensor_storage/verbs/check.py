@@ -10,11 +10,13 @@ from sensor_storage.checks.disk import check_disk
 from sensor_storage.checks.finding import Finding, bad, good, unknown
 from sensor_storage.checks.kafka import check_kafka
 from sensor_storage.checks.machine import check_machine
+from sensor_storage.checks.registry import check_registry
 from sensor_storage.checks.service import check_answer, check_port
 from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
 from sensor_storage.errors import Usage
-from sensor_storage.main import build_certificate, build_keys, build_store
+from sensor_storage.kafka.registry import Registry
+from sensor_storage.main import build_certificate, build_keys, build_store, registry_access
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import is_owned
 from sensor_storage.verbs.options import Output, output_options, settings_options
@@ -34,13 +36,13 @@ Exit codes: 0 nothing is amiss; 1 something is; 2 a setting is wrong."""
     "--only",
     "parts",
     multiple=True,
-    type=click.Choice(["settings", "machine", "disk", "kafka", "service"]),
+    type=click.Choice(["settings", "machine", "disk", "kafka", "cold", "registry", "service"]),
     help="Only these parts; repeatable.",
 )
 @output_options
 @settings_options
 def command(output: Output, settings: Settings, parts: tuple[str, ...]) -> int:
-    """Look at settings, machine, disk, Kafka and the API's address; say of each whether it will do."""
+    """Look at all the service needs, from settings to the cold store, and say of each part whether it will do."""
     counts = {"good": 0, "bad": 0, "unknown": 0}
     for part in parts or tuple(_PARTS):
         look = _service if parts and part == "service" else _PARTS[part]
@@ -95,6 +97,12 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
     yield from check_kafka(settings.kafka.client_properties(), settings.kafka.topic_pattern)
 
 
+def _registry(settings: Settings) -> Iterator[Finding]:
+    """Nothing to look at without one."""
+    if access := registry_access(settings):
+        yield check_registry(Registry(access).get)
+
+
 def _service(settings: Settings) -> Iterator[Finding]:
     tls = settings.service.tls_cert_file is not None
     yield from check_answer(settings.service.host, settings.service.port, tls=tls)
@@ -121,5 +129,6 @@ _PARTS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "disk": _disk,
     "kafka": _kafka,
     "cold": _cold,
+    "registry": _registry,
     "service": _service_or_port,
 }
