@@ -20,7 +20,9 @@ from sensor_storage.storage.layout import Layout
 
 _PAGE: Final = 1_000
 _MAX_PAGE: Final = 10_000
-_LOOK_EVERY: Final = 1_000
+_SEARCH_SECONDS: Final = 2.0
+"""A search among very many sensors ends a page after so long, with where to go on."""
+
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 Names: TypeAlias = Annotated[list[str], Query(description="By name, repeatable; `*` for all.")]
@@ -150,16 +152,20 @@ def routes(queries: Queries) -> APIRouter:
         """The newest reading of each sensor, and its age; in order of asset and sensor, by pages."""
         behind = _series(after) if after is not None else None
         words = contains.casefold().split()
+        found, last = [], None
         with queries.look() as now:
-            there = _wanted(now, asset, sensor, behind)
-            series = list(islice((one for one in there if _has(one, words)), limit))
-            found = []
-            for one in series:
+            for one in _wanted(now, asset, sensor, behind):
                 now.watch.look()
-                found.append(now.tails.recent(one, recent))
+                last = one
+                if _has(one, words):
+                    found.append(now.tails.recent(one, recent))
+                if len(found) == limit or (words and now.watch.seconds > _SEARCH_SECONDS):
+                    break
+            else:
+                last = None
         moment = queries.clock.now()
-        readings = [_latest(last, moment, some if recent else None) for last, some in found if last]
-        more = "/".join(quote(name, safe="") for name in series[-1]) if len(series) == limit else None
+        readings = [_latest(newest, moment, some if recent else None) for newest, some in found if newest]
+        more = "/".join(quote(name, safe="") for name in last) if last else None
         return LatestReadings(readings=readings, next=more)
 
     @router.get("/where")
@@ -182,15 +188,10 @@ def _time(microseconds: int) -> datetime:
 
 
 def _wanted(now: Held, assets: list[str], sensors: list[str], after: Series | None) -> Iterator[Series]:
-    """The sensors so named behind one, in order; all of them are not looked up before the first is told."""
+    """The sensors so named behind one, in order; of all of them one at a time."""
     if ALL in assets and ALL in sensors:
-        named = now.directory.series(after=after)
-    else:
-        named = (one for one in now.directory.select(assets, sensors) if after is None or one > after)
-    for number, one in enumerate(named):
-        if number % _LOOK_EVERY == 0:
-            now.watch.look()
-        yield one
+        return now.directory.series(after=after)
+    return (one for one in now.directory.select(assets, sensors) if after is None or one > after)
 
 
 def _has(series: Series, words: list[str]) -> bool:

@@ -12,7 +12,7 @@ from sensor_storage.query.question import Interval
 from sensor_storage.query.raw import RawReader
 from sensor_storage.query.sources import Sources
 from sensor_storage.storage.catalog_view import CatalogView
-from sensor_storage.storage.readings import Readings
+from sensor_storage.storage.readings import Readings, union
 
 _TAIL_ROWS: Final = 1_000
 _ALL_TIME: Final = Interval(-(1 << 62), 1 << 62)
@@ -88,21 +88,27 @@ class Tails:
         )
 
     def _tail(self, series: Series, rows: int) -> Readings:
-        hours = [max(self._sources.held.hours(series, _FIRST, _LAST), default=None)]
-        hours.append(self._catalog.last_hour(series))
-        there = [hour for hour in hours if hour is not None]
+        """The newest rows of the newest hour.
+
+        They are among the newest rows of each place that has some of the hour. A file whose last reading is older
+        than enough staged ones is not opened.
+        """
+        staged_hour = max(self._sources.held.hours(series, _FIRST, _LAST), default=None)
+        filed = self._catalog.newest(series)
+        there = [hour for hour in (staged_hour, filed[0] if filed else None) if hour is not None]
         if not there:
             return Readings.empty()
         key = SensorHour(series, max(there))
-        file = self._sources.hour_file(key)
-        if file and not self._sources.staged(key, _ALL_TIME):
-            stop = file.footer().rows
-            return file.rows(max(0, stop - rows), stop)
-        tail = Readings.empty()
-        for block in self._raw.readings(key, _ALL_TIME):
-            tail = Readings.concat([tail, block])
-            tail = tail.slice(max(0, len(tail) - rows), len(tail))
-        return tail
+        places = self._sources.held.rows(key) if staged_hour == key.hour else []
+        parts = [file.rows(max(start, stop - rows), stop) for file, start, stop in places]
+        behind = filed[1] if filed and filed[0] == key.hour else None
+        fresh = union(parts) if parts else Readings.empty()
+        if behind is None or int((fresh.timestamp > behind).sum()) < rows:
+            file = self._sources.hour_file(key)
+            if file:
+                stop = file.footer().rows
+                fresh = union([*parts, file.rows(max(0, stop - rows), stop)])
+        return fresh.slice(max(0, len(fresh) - rows), len(fresh))
 
     def _head(self, key: SensorHour) -> int:
         (block,) = islice(self._raw.readings(key, _ALL_TIME), 1)

@@ -82,12 +82,14 @@ class CatalogView:
         """What is known of aggregates."""
         return AggregateCatalog(self._db, nullcontext) if self._db else None
 
-    def last_hour(self, series: Series) -> int | None:
-        """The latest hour of which there is a file."""
+    def newest(self, series: Series) -> tuple[int, int] | None:
+        """The latest hour of which there is a file, and the timestamp of its last reading."""
         row = self._first(
-            "SELECT hour FROM hour_file WHERE asset = ? AND sensor = ? ORDER BY hour DESC LIMIT 1", series
+            "SELECT hour, last_timestamp FROM hour_file WHERE asset = ? AND sensor = ?"
+            " ORDER BY hour DESC LIMIT 1",
+            series,
         )
-        return row[0] if row else None
+        return (row[0], row[1]) if row else None
 
     def receipt(self, name: str) -> Receipt | None:
         """The receipt of a blob."""
