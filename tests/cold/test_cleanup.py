@@ -202,3 +202,14 @@ def test_an_hour_whose_carry_came_from_a_cleaned_hour_is_no_finding(plant: Plant
     looked = check_aggregates(plant.layout, plant.catalog.aggregates, AggregatePolicy())
     assert looked.findings == []
     assert verify(plant.layout).clean
+
+
+def test_a_copy_from_the_cold_store_is_whole_when_its_folder_in_the_cache_is_there_already(plant: Plant) -> None:
+    plant.arrive(range(10))
+    plant.all_stages()
+    names = plant.local()
+    sizes = [(plant.layout.root / name).stat().st_size for name in names]
+    assert plant.clean().removed == len(names)
+    for number in range(256):
+        (plant.layout.cache / f"{number:02x}").mkdir(parents=True)
+    assert [plant.files.find(plant.layout.root / name).stat().st_size for name in names] == sizes

@@ -4,6 +4,7 @@ Which blobs there are is known from receipts. A cached copy carries its digest a
 still names is used without asking the store.
 """
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -50,7 +51,7 @@ class ColdFiles:
             raise FileNotFoundError(path)
         copy = self._copy(digest)
         try:
-            copy.touch()  # least recently used goes first
+            os.utime(copy)  # least recently used goes first
         except FileNotFoundError:
             copy = self._bring(name)
         return copy
