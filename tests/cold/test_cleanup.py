@@ -204,7 +204,9 @@ def test_an_hour_whose_carry_came_from_a_cleaned_hour_is_no_finding(plant: Plant
     assert verify(plant.layout).clean
 
 
-def test_a_copy_from_the_cold_store_is_whole_when_its_folder_in_the_cache_is_there_already(plant: Plant) -> None:
+def test_a_copy_from_the_cold_store_is_whole_when_its_folder_is_there_already(
+    plant: Plant,
+) -> None:
     plant.arrive(range(10))
     plant.all_stages()
     names = plant.local()
