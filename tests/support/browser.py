@@ -24,8 +24,8 @@ _WHERE = """
 import chromium from "@sparticuz/chromium";
 console.log(await chromium.executablePath());
 """
-# No --in-process-gpu, --single-process or --use-angle: Vulkan's loader then sets variables of the environment in the
-# browser's process while its threads read them, and it dies by SIGSEGV in getenv now and then.
+# No --in-process-gpu, --single-process or --use-angle: the browser's own process then sets variables of the
+# environment while its threads read them, and now and then dies by SIGSEGV in getenv.
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--font-render-hinting=none", "--disk-cache-size=33554432"]
 
 
