@@ -20,7 +20,7 @@ from sensor_storage.api.server import serve
 from sensor_storage.api.tls import Certificate
 from sensor_storage.clock import Clock, SystemClock
 from sensor_storage.cold.cleanup import Cleaner, CleanupPolicy
-from sensor_storage.cold.connect import Place, open_store, parse_connection_string
+from sensor_storage.cold.connect import Place, azure_address, open_store, parse_connection_string
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.cold.keepsakes import Keepsakes
 from sensor_storage.cold.removal import Removal, Remover
@@ -191,6 +191,12 @@ def cold_place(settings: Settings) -> Place | None:
         create_container=cold.azure_create_container,
         max_retries=cold.azure_max_retries,
     )
+
+
+def store_address(settings: Settings) -> tuple[str, int] | None:
+    """Host and port of an Azure cold store; None where there is none, or another cloud's client knows."""
+    place = cold_place(settings)
+    return azure_address(place) if place else None
 
 
 def build_store(settings: Settings) -> ColdStore | None:

@@ -15,6 +15,7 @@ from threading import Event, Thread
 
 from sensor_storage.clock import Clock
 from sensor_storage.log import get
+from sensor_storage.watchdog import Watchdog
 
 STOP_SECONDS = 25
 """Workers that have not ended by themselves then are killed: nothing durable is lost by it."""
@@ -49,11 +50,13 @@ class Supervisor:
         clock: Clock,
         lock: int,
         environment: Mapping[str, str],
+        watchdog: Watchdog | None = None,
     ) -> None:
         self._workers = [_Worker(name, arguments) for name, arguments in workers]
         self._clock = clock
         self._lock = lock
         self._environment = environment
+        self._watchdog = watchdog
         self._lifeline, self._held = os.pipe()
 
     def run(self, stop: Event) -> int:
@@ -62,6 +65,7 @@ class Supervisor:
             while not stop.wait(_POLL_SECONDS):
                 for worker in self._workers:
                     self._look_after(worker)
+                self._end_what_hangs()
         finally:
             clean = self._end()
         return 0 if clean else 1
@@ -79,6 +83,17 @@ class Supervisor:
         _log.warning("worker_ended", worker=worker.name, status=status, again_in_seconds=worker.backoff)
         worker.process = None
         worker.restart_at = now + worker.backoff
+
+    def _end_what_hangs(self) -> None:
+        """Kill it, as a crash would: the next look starts it again, and nothing durable is lost."""
+        now = self._clock.monotonic()
+        if self._watchdog is None or not self._watchdog.is_due(now):
+            return
+        for worker in self._workers:
+            process = worker.process
+            if process is not None and self._watchdog.hangs(worker.name, process.pid, now):
+                _log.error("worker_hangs", worker=worker.name, pid=process.pid)
+                process.kill()
 
     def _start(self, worker: _Worker) -> None:
         worker.started = self._clock.monotonic()

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from sensor_storage.checks.address import check_address
+from sensor_storage.checks.cold import check_way
 from sensor_storage.checks.disk import check_disk, judge_kind, judge_space, kind_of
 from sensor_storage.checks.finding import Finding
-from sensor_storage.checks.kafka import check_address, check_kafka, judge_topics
+from sensor_storage.checks.kafka import check_kafka, judge_topics
 from sensor_storage.checks.machine import judge_clock, judge_files, judge_memory
 from sensor_storage.cli import run as run_cli
+from sensor_storage.config import load
 from sensor_storage.demo.broker import EmbeddedBroker
+from sensor_storage.main import store_address
 from sensor_storage.storage.layout import Layout
 from support.kafka_io import create_topic
 
@@ -145,3 +149,43 @@ def test_a_service_that_does_not_answer_is_amiss_as_a_container_asks(
     monkeypatch.setenv("SERVICE_PORT", "1")
     assert run_cli(["check", "--only", "service", "-q"]) == 1
     assert "✗ service" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("addresses", "state", "says"),
+    [
+        (["10.1.0.4"], "good", "inside a private network"),
+        (["20.60.1.2"], "unknown", "a public address"),
+        (["10.1.0.4", "20.60.1.2"], "unknown", "a public address"),
+    ],
+)
+def test_the_way_to_the_cold_store_tells_a_private_endpoint_from_a_public_one(
+    addresses: list[str], state: str, says: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        reached, network = check_way("127.0.0.1", port, find=lambda _: addresses)
+    assert reached.state == "good"
+    assert (network.state, says in network.what) == (state, True)
+    (closed,) = check_way("127.0.0.1", port)
+    assert (closed.state, closed.fix) == ("bad", "check the port, and that it is the store's")
+
+
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ({"AZURE_STORAGE_ACCOUNT": "plant"}, ("plant.blob.core.windows.net", 443)),
+        (
+            {
+                "AZURE_STORAGE_CONNECTION_STRING": "AccountName=p;AccountKey=eA==;BlobEndpoint=http://h:10000/p"
+            },
+            ("h", 10000),
+        ),
+        ({"COLD_STORE_URL": "file:///x"}, None),
+        ({}, None),
+    ],
+)
+def test_the_address_of_the_cold_store_is_the_accounts(
+    given: dict[str, str], address: tuple[str, int] | None
+) -> None:
+    assert store_address(load(given)) == address

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from sensor_storage import __version__
+from sensor_storage.cold.connect import parse_connection_string
 from sensor_storage.config.entries import entries
+from sensor_storage.demo.azurite import ACCOUNT, KEY
 from support.deployed import ROOT, loaded, tool
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -171,6 +173,18 @@ def test_compose_runs_the_service_as_tightly_as_kubernetes_does() -> None:
     assert int(service["stop_grace_period"].rstrip("s")) > 30
     assert service["environment"].keys() - entries().keys() == set()
     assert service["image"].endswith(f"-{__version__}}}")
+
+
+def test_compose_uploads_to_the_emulator_beside_it_unless_an_account_is_named() -> None:
+    services = loaded("docker-compose.yml")["services"]
+    chosen = services["sensor-storage"]["environment"]["AZURE_STORAGE_CONNECTION_STRING"]
+    match = re.fullmatch(r"\$\{COMPOSE_AZURE:-(.*)\}", chosen)
+    assert match is not None
+    given = parse_connection_string(match[1])
+    assert (given["account_name"], given["account_key"]) == (ACCOUNT, KEY)
+    host, port = given["endpoint"].removeprefix("http://").split("/")[0].split(":")
+    assert host in services
+    assert services[host]["ports"] == [f"127.0.0.1:{port}:{port}"]
 
 
 def test_every_file_compose_mounts_is_there() -> None:

@@ -11,6 +11,7 @@ import yaml
 from sensor_storage import __version__
 from sensor_storage.config import load
 from sensor_storage.config.entries import entries
+from sensor_storage.main import cold_place
 from sensor_storage.supervisor import STOP_SECONDS
 from support.deployed import ROOT, only, rendered, tool
 
@@ -99,7 +100,7 @@ def test_the_settings_are_settings_and_good(
 def test_the_memory_of_all_processes_fits_the_limit(overlay: str) -> None:
     given = only(rendered(overlay), "ConfigMap")["data"]
     settings = load({"MEMORY_LIMIT": given["MEMORY_LIMIT"]})
-    processes = settings.ingest.workers + 2
+    processes = settings.ingest.workers + 3
     limit = load({"MEMORY_LIMIT": container(overlay)["resources"]["limits"]["memory"]}).service.memory_limit
     assert processes * settings.service.memory_limit + 200_000_000 <= limit
 
@@ -154,3 +155,21 @@ def test_the_secure_component_asks_for_keys_over_tls_and_the_probes_know(tmp_pat
     assert given.keys() == {"API_KEYS_FILE", "TLS_CERT_FILE", "TLS_KEY_FILE"}
     assert given.keys() <= entries().keys()
     assert all(value.startswith(f"{keys}/") for value in given.values())
+
+
+@pytest.mark.parametrize("overlay", ["overlays/production", "overlays/full"])
+def test_production_uploads_by_workload_identity_and_holds_no_secret(overlay: str) -> None:
+    objects = rendered(overlay)
+    given = only(objects, "ConfigMap")["data"]
+    place = cold_place(load(dict(given)))
+    assert place is not None
+    assert place.url == "az://sensor-data-cold-storage"
+    assert (place.key, place.sas_token) == ("", "")
+    assert {name for name in given if entries()[name].secret} == set()
+    labels = only(objects, "StatefulSet")["spec"]["template"]["metadata"]["labels"]
+    assert labels["azure.workload.identity/use"] == "true"
+    assert "azure.workload.identity/client-id" in only(objects, "ServiceAccount")["metadata"]["annotations"]
+    ports = [rule["ports"] for rule in only(objects, "NetworkPolicy")["spec"]["egress"]]
+    assert [one for listed in ports for one in listed if one["port"] == 443] == [
+        {"protocol": "TCP", "port": 443}
+    ]

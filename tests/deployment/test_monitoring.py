@@ -163,6 +163,38 @@ FAULTS = {
         "130m",
         "5 sensor-hours have been without their aggregates for an hour.",
     ),
+    "SensorStorageStoreAway": Fault(
+        {"sensor_storage_store_away": "1x60"},
+        {"sensor_storage_store_away": "1x10 0x50"},
+        "16m",
+        "The cold store does not answer.",
+    ),
+    "SensorStorageUploadsFail": Fault(
+        {"sensor_storage_upload_failing_files": "3x60"},
+        {"sensor_storage_upload_failing_files": "3x20 0x40"},
+        "31m",
+        "3 files can't be uploaded.",
+    ),
+    "SensorStorageReadingsUnsafe": Fault(
+        {"sensor_storage_oldest_unsafe_seconds": "21601+60x200"},
+        {"sensor_storage_oldest_unsafe_seconds": "21601+60x100 0x1 30000x100"},
+        "121m",
+        "Readings 8h 1m 1s old are on this disk and in Kafka alone.",
+    ),
+    "SensorStorageCleanupBlocked": Fault(
+        {'sensor_storage_cleanup_kept_files{reason="not uploaded"}': "7x900"},
+        {'sensor_storage_cleanup_kept_files{reason="not uploaded"}': "7x400 0x500"},
+        "781m",
+        "7 old files can't leave this disk: not uploaded.",
+        {"reason": "not uploaded"},
+    ),
+    "SensorStorageBlobsDiffer": Fault(
+        {'sensor_storage_cleanup_kept_files{reason="blob missing"}': "0 1x60"},
+        {'sensor_storage_cleanup_kept_files{reason="changed since its upload"}': "1x60"},
+        "2m",
+        "1 blobs are not what was uploaded: blob missing.",
+        {"reason": "blob missing"},
+    ),
 }
 
 
@@ -274,7 +306,13 @@ def test_real_faults_of_the_running_service_fire_their_alerts_in_a_real_promethe
             for n in range(500)
         ]
         produce(broker.bootstrap_servers, "sensor-data-a", good)
-        settings = {"SERVICE_PORT": str(port)}
+        cold = tmp_path / "cold"
+        cold.mkdir()
+        settings = {
+            "SERVICE_PORT": str(port),
+            "COLD_STORE_URL": f"file://{cold}",
+            "UPLOAD_INTERVAL_SECONDS": "1",
+        }
         with (
             running(tmp_path / "data", broker.bootstrap_servers, "sensor-data-", **settings) as service,
             scraping(tmp_path / "prometheus", port) as prometheus,
@@ -285,12 +323,24 @@ def test_real_faults_of_the_running_service_fire_their_alerts_in_a_real_promethe
             assert prometheus.firing() - {"SensorStorageDiskAlmostFull", "SensorStorageDown"} == set()
 
             silent = [expr for _, expr in _panels() if not prometheus.series(expr)]
-            assert [one for one in silent if "reason" not in one] == []
+            assert [one for one in silent if "reason" not in one and "kept" not in one] == []
 
             produce(broker.bootstrap_servers, "sensor-data-a", [*good, *["{broken"] * 100])
             service.wait_for_messages(1_100)
             wait_until(
                 lambda: "SensorStorageDeadLetters" in prometheus.firing(), "dead letters alert", seconds=30
+            )
+            assert "SensorStorageKafkaUnreachable" not in prometheus.firing()
+
+            assert prometheus.firing().isdisjoint({"SensorStorageStoreAway", "SensorStorageUploadsFail"})
+            cold.rename(tmp_path / "gone")
+            cold.write_text("in the way of the folder")
+            late = [line.replace("1704", "1705") for line in good]
+            produce(broker.bootstrap_servers, "sensor-data-a", late)
+            wait_until(
+                lambda: bool({"SensorStorageStoreAway", "SensorStorageUploadsFail"} & prometheus.firing()),
+                "the cold store's death alerts",
+                seconds=60,
             )
             assert "SensorStorageKafkaUnreachable" not in prometheus.firing()
 

@@ -83,6 +83,8 @@ def _maintain(status: MaintainStatus) -> Iterator[Sample]:
 
 
 def _cold(status: ColdStatus, now: float) -> Iterator[Sample]:
+    yield metrics.STARTED.sample(status.started, status.worker)
+    yield metrics.HALTED.sample(bool(status.halted), status.worker)
     yield metrics.RESIDENT.sample(status.resident_bytes, status.worker)
     yield metrics.CPU_SECONDS.sample(status.cpu_seconds, status.worker)
     yield metrics.UPLOADS.sample(status.uploaded)

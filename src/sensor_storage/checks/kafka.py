@@ -1,16 +1,15 @@
 """Kafka as the service would meet it: names, ports, login, every broker's own address, topics."""
 
 import re
-import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from sensor_storage.checks.address import check_address
 from sensor_storage.checks.finding import Finding, bad, good
 
-_SECONDS = 5.0
 _LISTING_SECONDS = 15.0
 _DEFAULT_PORT = 9092
 _SHOWN = 3
@@ -31,8 +30,6 @@ _FIXES = (
     ("disconnected", _PROTOCOL),
     ("transport failure", _PROTOCOL),
 )
-
-Connect = Callable[[str, int], None]
 
 
 def check_kafka(client: Mapping[str, str], pattern: re.Pattern[str]) -> Iterator[Finding]:
@@ -61,27 +58,6 @@ def _parsed(server: str) -> tuple[str, int]:
     if match is None:  # pragma: no cover - the setting's own rule has refused it
         return server, _DEFAULT_PORT
     return match["six"] or match["host"], int(match["port"] or _DEFAULT_PORT)
-
-
-def _connect(host: str, port: int) -> None:
-    socket.create_connection((host, port), timeout=_SECONDS).close()
-
-
-def check_address(name: str, host: str, port: int, connect: Connect = _connect) -> Finding:
-    """Is the name known, and does anybody listen?"""
-    where = f"{host}:{port}"
-    try:
-        connect(host, port)
-    except socket.gaierror:
-        fix = "check the name; behind a private endpoint, link its private DNS zone to this network"
-        return bad(name, f"{where}: the name is not known here", fix)
-    except TimeoutError:
-        fix = "let a firewall, security group or network policy pass TCP to that port"
-        return bad(name, f"{where}: no answer in {_SECONDS:.0f} s", fix)
-    except OSError as error:
-        fix = "check the port, and that the broker runs"
-        return bad(name, f"{where}: {error.strerror or error}", fix)
-    return good(name, f"{where} answers")
 
 
 def _brokers(brokers: Mapping[int, Any], known: list[tuple[str, int]]) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ from sensor_storage.errors import Transient, Usage
 
 _API_VERSION: Final = "2021-12-02"
 _CONFLICT: Final = 409
+_AZURE: Final = frozenset({"az", "azure", "abfs", "abfss", "adl"})
 _CONNECTION_WORDS: Final = {
     "AccountName": "account_name",
     "AccountKey": "account_key",
@@ -70,7 +71,7 @@ def open_store(place: Place) -> ColdStore:
     parts = urlsplit(place.url)
     if parts.scheme == "file":
         return DirectoryStore(Path(unquote(parts.path)))
-    if parts.scheme not in {"az", "azure", "abfs", "abfss", "adl", "s3", "s3a", "gs"}:
+    if parts.scheme not in {*_AZURE, "s3", "s3a", "gs"}:
         raise Usage(
             f"COLD_STORE_URL: {parts.scheme or place.url!r} is no kind of store",
             hint="file:///folder, az://container, s3://bucket or gs://bucket",
@@ -79,7 +80,7 @@ def open_store(place: Place) -> ColdStore:
         "client_options": {"timeout": place.timeout, "connect_timeout": timedelta(seconds=10)},
         "retry_config": {"max_retries": place.max_retries, "retry_timeout": timedelta(seconds=30)},
     }
-    if parts.scheme in {"az", "azure", "abfs", "abfss", "adl"}:
+    if parts.scheme in _AZURE:
         options["config"] = _azure(place)
         if place.endpoint.startswith("http://"):
             options["client_options"]["allow_http"] = True
@@ -90,6 +91,14 @@ def open_store(place: Place) -> ColdStore:
     except Exception as error:
         raise Usage(f"COLD_STORE_URL {place.url}: {error}", hint="see docs/cold-store.md") from error
     return ObjectStore(store, place.url, access_tier=place.access_tier)
+
+
+def azure_address(place: Place) -> tuple[str, int] | None:
+    """Host and port of the account's endpoint; None where the place is no Azure container."""
+    if urlsplit(place.url).scheme not in _AZURE or not (place.endpoint or place.account):
+        return None
+    parts = urlsplit(place.endpoint or f"https://{place.account}.blob.core.windows.net")
+    return parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443)
 
 
 def _azure(place: Place) -> Mapping[str, str]:

@@ -265,6 +265,8 @@ def replace_hint(path: Path, data: bytes) -> None:
         if error.errno not in _NO_ROOM:
             raise
         aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            os.utime(path)  # whoever has no room to say something still lives
 
 
 class PosixSteps:

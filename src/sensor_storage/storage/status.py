@@ -149,6 +149,14 @@ def forget_workers(layout: Layout, running: Container[str]) -> None:
             (layout.run / f"{status.worker}.json").unlink(missing_ok=True)
 
 
+def last_told(layout: Layout, worker: str) -> float:
+    """When the worker last said something, by its file's time; 0 before it has."""
+    try:
+        return (layout.run / f"{worker}.json").stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def read_ingest(layout: Layout) -> list[IngestStatus]:
     """The status of each ingest worker, as last written."""
     return _read(layout, "ingest-*.json", IngestStatus)

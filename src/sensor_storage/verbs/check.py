@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import click
 
 from sensor_storage.api.access import is_loopback
-from sensor_storage.checks.cold import check_cold_store
+from sensor_storage.checks.cold import check_cold_store, check_way
 from sensor_storage.checks.disk import check_disk
 from sensor_storage.checks.finding import Finding, bad, good, unknown
 from sensor_storage.checks.kafka import check_kafka
@@ -16,7 +16,14 @@ from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
 from sensor_storage.errors import Usage
 from sensor_storage.kafka.registry import Registry
-from sensor_storage.main import build_certificate, build_keys, build_store, registry_access
+from sensor_storage.main import (
+    build_certificate,
+    build_keys,
+    build_store,
+    needs_cold_worker,
+    registry_access,
+    store_address,
+)
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import is_owned
 from sensor_storage.verbs.options import Output, output_options, settings_options
@@ -84,7 +91,7 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 
 
 def _machine(settings: Settings) -> Iterator[Finding]:
-    workers = settings.ingest.workers + 2
+    workers = settings.ingest.workers + 2 + needs_cold_worker(settings)
     yield from check_machine(workers=workers, memory_limit=settings.service.memory_limit)
 
 
@@ -119,8 +126,13 @@ def _cold(settings: Settings) -> Iterator[Finding]:
     store = build_store(settings)
     if store is None:
         yield good("cold store", "none is set: nothing is uploaded, and nothing ever removed here")
-    else:
-        yield from check_cold_store(store)
+        return
+    if way := store_address(settings):
+        findings = list(check_way(*way))
+        yield from findings
+        if findings[0].state == "bad":
+            return
+    yield from check_cold_store(store)
 
 
 _PARTS: dict[str, Callable[[Settings], Iterator[Finding]]] = {

@@ -1,6 +1,7 @@
 """`run`: the service. `worker`: one of its processes, started by `run`."""
 
 import os
+from functools import partial
 
 import click
 
@@ -9,10 +10,12 @@ from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
 from sensor_storage.main import build_leave, build_worker, layout_of, needs_cold_worker
 from sensor_storage.storage.durable import Disk
+from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import own
-from sensor_storage.storage.status import forget_workers
+from sensor_storage.storage.status import forget_workers, last_told
 from sensor_storage.supervisor import Supervisor, until_told, work
 from sensor_storage.verbs.options import settings_options
+from sensor_storage.watchdog import Watchdog
 
 ROLES = ("ingest", "maintain", "cold", "api")
 EPILOG = """\b
@@ -57,7 +60,9 @@ def command(
         workers = [(name, ["worker", name, *_same_settings(ctx)]) for name in chosen]
         _log.info("started", data=str(layout.root), workers=", ".join(chosen))
         environment = {**os.environ, "LOCAL_STORAGE_PATH": str(layout.raw)}
-        status = Supervisor(workers, SystemClock(), lock.fileno(), environment).run(stop)
+        status = Supervisor(
+            workers, SystemClock(), lock.fileno(), environment, Watchdog(partial(_told, layout))
+        ).run(stop)
         if "ingest" in (roles or ROLES) and settings.kafka.group_protocol == "classic":
             build_leave(settings, ingest)()
     _log.info("stopped")
@@ -72,6 +77,11 @@ def worker(name: str, settings: Settings) -> int:
     log.configure(settings.log.level, settings.log.format)
     stop = until_told()
     return work(build_worker(settings, name).run, stop)
+
+
+def _told(layout: Layout, worker: str) -> float:
+    """When it last reported; the worker beside the cold store may wait for that as long as it takes."""
+    return 0.0 if worker == "cold" else last_told(layout, worker)
 
 
 def _same_settings(ctx: click.Context) -> list[str]:
