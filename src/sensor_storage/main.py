@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from ipaddress import ip_network
 from itertools import count
 from pathlib import Path
 from threading import Event
@@ -16,6 +17,7 @@ from sensor_storage.aggregation.samples import judge_by
 from sensor_storage.aggregation.stage import AggregatePolicy, Aggregator
 from sensor_storage.aggregation.windows import LEVELS
 from sensor_storage.api.keys import KeyRing
+from sensor_storage.api.proxy import TrustedProxy
 from sensor_storage.api.server import serve
 from sensor_storage.api.tls import Certificate
 from sensor_storage.clock import Clock, SystemClock
@@ -393,6 +395,7 @@ class ApiLoop:
             files=build_files(self._settings, layout_of(self._settings)),
             store=build_store(self._settings),
             keys=build_keys(self._settings, self._clock),
+            proxy=build_proxy(self._settings),
             certificate=build_certificate(self._settings),
         )
 
@@ -401,6 +404,20 @@ def build_keys(settings: Settings, clock: Clock) -> KeyRing:
     """Who may ask. Usage when the keys are none."""
     given = settings.service.api_keys
     return KeyRing(clock, given.get_secret_value() if given else "", settings.service.api_keys_file)
+
+
+def build_proxy(settings: Settings) -> TrustedProxy | None:
+    """The proxy whose word on callers counts, if there is one."""
+    service = settings.service
+    if service.trusted_proxies is None:
+        return None
+    return TrustedProxy(
+        networks=tuple(ip_network(one) for one in service.trusted_proxies),
+        user_header=service.proxy_user_header,
+        groups_header=service.proxy_groups_header,
+        readers=frozenset(service.proxy_read_groups or ()),
+        admins=frozenset(service.proxy_admin_groups or ()),
+    )
 
 
 def build_certificate(settings: Settings) -> Certificate | None:

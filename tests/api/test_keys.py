@@ -1,7 +1,9 @@
 """API keys: every address but the open ones asks for one, and no answer or log tells any."""
 
 import hashlib
+import json
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,11 @@ from sensor_storage.api.keys import KeyRing, line_of, new_key, parse_keys
 from sensor_storage.cli import run as run_cli
 from sensor_storage.clock import ManualClock
 from sensor_storage.errors import Usage
+from sensor_storage.model import Series
 from sensor_storage.storage.layout import Layout
 from support.sending import Send, sender
 from support.statuses import tell_all_well
+from support.trees import readings_of, stage
 from support.workers import FLUSHED, maintain_that_answers
 
 OPEN = {"/health", "/health/live", "/health/ready", "/metrics", "/"}
@@ -182,3 +186,78 @@ def test_the_documentation_knows_the_keys(send: Send) -> None:
     assert paths["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
     assert paths["paths"]["/query"]["get"]["security"] == [{"HTTPBearer": []}]
     assert "security" not in paths["paths"]["/health/live"]["get"]
+
+
+# ── keys that are limited to assets ──
+
+
+def limited(layout: Layout, clock: ManualClock, *assets: str) -> Send:
+    """Sends with a key for these assets alone, over a tree of three."""
+    for number, asset in enumerate(("press-1", "press-2", "pump 1,a")):
+        offsets = range(number * 10, number * 10 + 10)
+        readings = readings_of(offsets, series=[Series(asset, "temperature")])
+        stage(layout, readings, number=number, start=offsets.start, stop=offsets.stop)
+    line = line_of("shift", "read", READER, assets)
+    send = sender(create_app(layout, clock, keys=KeyRing(clock, line)))
+    return partial(send, headers={"authorization": f"Bearer {READER}"})
+
+
+def test_a_key_for_some_assets_is_told_of_these_alone_wherever_it_asks(
+    layout: Layout, clock: ManualClock
+) -> None:
+    send = limited(layout, clock, "press-*")
+    wide = {"start": "2000-01-01T00:00:00Z", "end": "2100-01-01T00:00:00Z", "resolution": "raw"}
+    assert send("GET", "/assets").json()["assets"] == ["press-1", "press-2"]
+    assert {one["asset_id"] for one in send("GET", "/latest").json()["readings"]} == {"press-1", "press-2"}
+    rows = send("GET", "/query", params={**wide, "format": "csv"}).text
+    assert "press-1" in rows
+    assert "pump" not in rows
+    assert send("GET", "/query", params={**wide, "asset": "pump 1,a"}).status_code == 404
+    assert send("GET", "/assets/pump 1,a/sensors").status_code == 404
+    assert send("GET", "/coverage?asset=pump 1,a&start=2023-12-20&end=2024-01-10").status_code == 404
+    for path in ('series?match[]={asset_id=~".%2B"}', "label/asset_id/values"):
+        found = send("GET", f"/prometheus/api/v1/{path}")
+        assert found.status_code == 200
+        assert "press-1" in found.text
+        assert "pump" not in found.text
+
+
+def test_a_key_for_some_assets_is_refused_wherever_an_address_tells_of_all(
+    layout: Layout, clock: ManualClock
+) -> None:
+    send = limited(layout, clock, "press-1")
+    app = create_app(layout, clock)
+    refused = set()
+    for path, methods in app.openapi()["paths"].items():
+        if "get" in methods and path not in OPEN:
+            answer = send("GET", re.sub(r"\{\w+\}", "1", path))
+            if answer.status_code == 403:
+                assert answer.json()["type"].endswith(":assets")
+                refused.add(path)
+    assert {"/storage/stats", "/dead-letters", "/where", "/azure/files", "/files"} <= refused
+    assert refused.isdisjoint({"/query", "/latest", "/assets"})
+    assert send("POST", "/storage/flush").status_code == 403
+
+
+def test_names_with_commas_and_spaces_can_be_allowed_and_a_pattern_means_no_more_than_its_stars(
+    layout: Layout, clock: ManualClock
+) -> None:
+    assert limited(layout, clock, "pump 1,a")("GET", "/assets").json()["assets"] == ["pump 1,a"]
+    assert limited(layout, clock, "press.1", "[p]*", "ress-1")("GET", "/assets").json()["assets"] == []
+
+
+def test_who_asks_next_without_limits_is_told_of_all(layout: Layout, clock: ManualClock) -> None:
+    limited(layout, clock)
+    lines = f"{line_of('a', 'read', READER, ['press-1'])};{line_of('b', 'read', ADMIN)}"
+    send = sender(create_app(layout, clock, keys=KeyRing(clock, lines)))
+    counts = [len(send("GET", "/assets", **bearer(key)).json()["assets"]) for key in (READER, ADMIN, READER)]
+    assert counts == [1, 3, 1]
+
+
+def test_only_readers_can_be_limited(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="only a key of scope read"):
+        parse_keys(line_of("a", "admin", ADMIN, ["press-1"]))
+    assert run_cli(["config", "key", "shift", "--asset", "press-*", "--asset", "a,b", "--json"]) == 0
+    (kept,) = parse_keys(json.loads(capsys.readouterr().out.splitlines()[-1])["line"])
+    assert kept.assets == ("press-*", "a,b")
+    assert run_cli(["config", "key", "shift", "--scope", "admin", "--asset", "x"]) == 2

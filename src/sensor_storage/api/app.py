@@ -20,9 +20,10 @@ from sensor_storage.api import (
     storage,
     stored,
 )
-from sensor_storage.api.access import ChangesAllowed, ReadsAllowed
+from sensor_storage.api.access import ChangesAllowed, Guard, ReadsAllowed
 from sensor_storage.api.gate import Gate, Traffic
 from sensor_storage.api.keys import KeyRing
+from sensor_storage.api.proxy import TrustedProxy
 from sensor_storage.api.snapshot import Meter
 from sensor_storage.clock import Clock
 from sensor_storage.cold.files import ColdFiles
@@ -64,11 +65,13 @@ def create_app(
     keys: KeyRing | None = None,
     files: ColdFiles | None = None,
     store: ColdStore | None = None,
+    proxy: TrustedProxy | None = None,
 ) -> FastAPI:
     """The application. `host` is the address it will listen on, which decides who may change something.
 
     `parameters` are those of the aggregates, which windows not made yet are made with. With `keys`
-    that guard, every route below `read` needs one; health, metrics and the documentation are open.
+    that guard, or a `proxy`, every route below `read` needs a caller who is
+    known; health, metrics and the documentation are open.
     """
     app = FastAPI(
         title="Sensor Data Storage Service",
@@ -80,19 +83,20 @@ def create_app(
         responses=errors.problem_responses(),
     )
     errors.install(app)
-    keys = keys or KeyRing(clock)
-    read = [Depends(ReadsAllowed(keys))]
+    guard = Guard(keys or KeyRing(clock), proxy)
+    read = [Depends(ReadsAllowed(guard))]
+    change = ChangesAllowed(host, guard)
     meter, traffic = Meter(layout, clock), Traffic()
     app.include_router(health.routes(layout, clock))
     app.include_router(metrics.routes(layout, clock, meter, traffic))
-    app.include_router(storage.routes(layout, clock, meter, ChangesAllowed(host, keys)), dependencies=read)
+    app.include_router(storage.routes(layout, clock, meter, change), dependencies=read)
     queries = Queries(layout, clock, parameters=parameters, files=files)
-    app.include_router(cold.routes(layout, store, ChangesAllowed(host, keys)), dependencies=read)
+    app.include_router(cold.routes(layout, store, change), dependencies=read)
     app.include_router(query.routes(queries), dependencies=read)
     app.include_router(sensors.routes(queries), dependencies=read)
     app.include_router(prometheus.routes(queries), dependencies=read)
     app.include_router(stored.routes(queries), dependencies=read)
-    app.include_router(dead_letters.routes(layout, ChangesAllowed(host, keys)), dependencies=read)
+    app.include_router(dead_letters.routes(layout, change), dependencies=read)
     app.include_router(page.routes())
     app.include_router(docs.routes())
     for media in MEDIA_TYPES.values():

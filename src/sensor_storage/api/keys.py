@@ -1,9 +1,11 @@
 """API keys: what a caller must know to read or to change.
 
 They are kept as digests, in a file that is read again when it changes. A line is `NAME SCOPE sha256:HEX`, with
-the scope `read` or `admin` (which may read too); empty lines and `#` are passed over. `sensor-storage config key`
-makes a key and its line. A key has 256 random bits, so its plain SHA-256 tells nobody anything. Several lines at
-once are how a key is replaced: add the new one, move the callers, take the old one away.
+the scope `read` or `admin` (which may read too); empty lines and `#` are passed over. Behind it a `read` key may
+have the assets it is limited to: patterns with `*`, separated by commas, percent-encoded like an address.
+
+`sensor-storage config key` makes a key and its line. A key has 256 random bits, so its plain SHA-256 tells nobody
+anything. Several lines at once are how a key is replaced: add the new one, move the callers, take the old one away.
 """
 
 import hashlib
@@ -14,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Literal, NamedTuple, TypeAlias
+from urllib.parse import quote, unquote
 
 from sensor_storage.clock import Clock
 from sensor_storage.errors import Usage
@@ -24,7 +27,9 @@ SCOPES: tuple[Scope, ...] = ("read", "admin")
 PREFIX = "sds_"
 """What a key begins with, so that scanners find one that was published by mistake."""
 
-_LINE = re.compile(r"(?P<name>[\w.-]{1,64})\s+(?P<scope>read|admin)\s+sha256:(?P<digest>[0-9a-f]{64})")
+_LINE = re.compile(
+    r"(?P<name>[\w.-]{1,64})\s+(?P<scope>read|admin)\s+sha256:(?P<digest>[0-9a-f]{64})(?:\s+(?P<assets>\S+))?"
+)
 _LOOK_SECONDS = 1.0
 _log = get("api")
 
@@ -35,6 +40,8 @@ class Key(NamedTuple):
     name: str
     scope: Scope
     digest: bytes
+    assets: tuple[str, ...] = ()
+    """Patterns of the assets it may read; none: all."""
 
 
 def new_key() -> str:
@@ -42,9 +49,10 @@ def new_key() -> str:
     return PREFIX + secrets.token_urlsafe(32)
 
 
-def line_of(name: str, scope: Scope, key: str) -> str:
+def line_of(name: str, scope: Scope, key: str, assets: Sequence[str] = ()) -> str:
     """The line that lets the key in."""
-    return f"{name} {scope} sha256:{_digest(key).hex()}"
+    limits = ",".join(quote(one, safe="*") for one in assets)
+    return f"{name} {scope} sha256:{_digest(key).hex()} {limits}".rstrip()
 
 
 def parse_keys(text: str) -> tuple[Key, ...]:
@@ -57,7 +65,10 @@ def parse_keys(text: str) -> tuple[Key, ...]:
         if match is None:
             raise ValueError(f"line {number} is not NAME read|admin sha256:HEX, as `config key` makes it")
         scope: Scope = "admin" if match["scope"] == "admin" else "read"
-        keys.append(Key(match["name"], scope, bytes.fromhex(match["digest"])))
+        assets = tuple(unquote(one) for one in (match["assets"] or "").split(",") if one)
+        if assets and scope == "admin":
+            raise ValueError(f"line {number}: only a key of scope read can be limited to assets")
+        keys.append(Key(match["name"], scope, bytes.fromhex(match["digest"]), assets))
     return tuple(keys)
 
 

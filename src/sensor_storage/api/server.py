@@ -11,6 +11,7 @@ import uvicorn
 from sensor_storage.aggregation.files import Parameters
 from sensor_storage.api.app import create_app
 from sensor_storage.api.keys import KeyRing
+from sensor_storage.api.proxy import TrustedProxy
 from sensor_storage.api.tls import Certificate, keep_fresh
 from sensor_storage.clock import Clock
 from sensor_storage.cold.files import ColdFiles
@@ -38,6 +39,7 @@ def serve(
     certificate: Certificate | None = None,
     files: ColdFiles | None = None,
     store: ColdStore | None = None,
+    proxy: TrustedProxy | None = None,
 ) -> None:
     """Answer requests until `stop` is set, then finish those begun.
 
@@ -48,12 +50,22 @@ def serve(
     with _bound(host, port) as listener:
         taken = int(listener.getsockname()[1])
         config = uvicorn.Config(
-            create_app(layout, clock, host=host, parameters=parameters, keys=keys, files=files, store=store),
+            create_app(
+                layout,
+                clock,
+                host=host,
+                parameters=parameters,
+                keys=keys,
+                files=files,
+                store=store,
+                proxy=proxy,
+            ),
             lifespan="off",
             log_config=None,
             log_level="warning",
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # the peer is who is connected, whatever a header says
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         if certificate and context:

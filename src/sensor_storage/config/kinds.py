@@ -7,6 +7,7 @@ in the type: durations are `timedelta`, sizes `ByteSize`. Every kind also takes 
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
@@ -195,6 +196,18 @@ def _registry_urls(value: object) -> tuple[str, ...]:
     return tuple(urls)
 
 
+def _listed(value: object) -> tuple[str, ...]:
+    parts = value if isinstance(value, list | tuple) else str(value).split(",")
+    names = tuple(str(one).strip() for one in parts)
+    if not all(names):
+        raise ValueError("one of them is empty")
+    return names
+
+
+def _networks(value: object) -> tuple[str, ...]:
+    return tuple(str(ip_network(one)) for one in _listed(value))
+
+
 def _raw_path(value: object) -> Path:
     path = expanded(str(value).strip()).absolute()
     if path.parent == Path(path.anchor):
@@ -310,6 +323,12 @@ RegistryUrls = Annotated[
     tuple[str, ...],
     PlainValidator(_registry_urls),
     Rule("http:// or https:// addresses without a login in them, several separated by commas"),
+]
+Names = Annotated[tuple[str, ...], PlainValidator(_listed), Rule("names, several separated by commas")]
+Networks = Annotated[
+    tuple[str, ...],
+    PlainValidator(_networks),
+    Rule("addresses or networks, as in 10.0.0.7 or 10.244.0.0/16, several separated by commas"),
 ]
 RawPath = Annotated[
     Path, PlainValidator(_raw_path), Rule("a directory below another one that is the service's own")

@@ -112,6 +112,14 @@ RELATIONS = (
         ),
     ),
     Relation(
+        ("PROXY_READ_GROUPS", "PROXY_ADMIN_GROUPS", "TRUSTED_PROXIES"),
+        "PROXY_READ_GROUPS and PROXY_ADMIN_GROUPS need TRUSTED_PROXIES",
+        lambda settings: (
+            settings.service.trusted_proxies is not None
+            or settings.service.proxy_read_groups is settings.service.proxy_admin_groups is None
+        ),
+    ),
+    Relation(
         ("TLS_CERT_FILE", "TLS_KEY_FILE"),
         "TLS_CERT_FILE and TLS_KEY_FILE must be set together",
         lambda settings: (settings.service.tls_cert_file is None) == (settings.service.tls_key_file is None),

@@ -384,6 +384,29 @@ class ServiceSettings(Branch):
         "Who may read and change: lines as `config key` makes them, read again when the file changes.",
         example="/etc/sensor-storage/keys/api-keys",
     )
+    trusted_proxies: kinds.Networks | None = _setting(
+        "TRUSTED_PROXIES",
+        None,
+        "Proxies that sign callers in and are believed; not set, no header about a caller is.",
+        example="10.0.0.7,10.244.0.0/16",
+    )
+    proxy_user_header: kinds.Text = _setting(
+        "PROXY_USER_HEADER", "X-Forwarded-User", "The header by which such a proxy names the caller."
+    )
+    proxy_groups_header: kinds.Text = _setting(
+        "PROXY_GROUPS_HEADER",
+        "X-Forwarded-Groups",
+        "The header by which it names the caller's groups, separated by commas.",
+    )
+    proxy_read_groups: kinds.Names | None = _setting(
+        "PROXY_READ_GROUPS",
+        None,
+        "Groups that may read; not set: everybody who is signed in.",
+        example="operators",
+    )
+    proxy_admin_groups: kinds.Names | None = _setting(
+        "PROXY_ADMIN_GROUPS", None, "Groups that may read and change; not set: nobody.", example="admins"
+    )
     tls_cert_file: kinds.ReadableFile | None = _setting(
         "TLS_CERT_FILE",
         None,

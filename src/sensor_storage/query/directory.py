@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import TypeVar
 
 from sensor_storage.model import Series
+from sensor_storage.query.allowed import allowed
 from sensor_storage.query.question import ALL
 from sensor_storage.query.staged import HeldStaging
 from sensor_storage.storage.catalog_view import CatalogView
@@ -16,12 +17,13 @@ _T = TypeVar("_T")
 
 
 class Directory:
-    """The sensors of one data directory at one moment."""
+    """The sensors of one data directory at one moment, as far as whoever asks may know them."""
 
     def __init__(self, layout: Layout, catalog: CatalogView, held: HeldStaging) -> None:
         self._layout = layout
         self._catalog = catalog
         self._held = held
+        self._allowed = allowed()
 
     @cached_property
     def _staged(self) -> list[Series]:
@@ -30,7 +32,7 @@ class Directory:
     def assets(self, after: str | None = None) -> Iterator[str]:
         """The assets behind this one, in order."""
         staged = (one.asset for one in self._staged if after is None or one.asset > after)
-        yield from _once(merge(self._catalog.assets(after), staged))
+        yield from filter(self._allowed, _once(merge(self._catalog.assets(after), staged)))
 
     def sensors(self, asset: str) -> Iterator[str]:
         """The sensors of an asset, in order."""
@@ -43,7 +45,9 @@ class Directory:
             for one in self._staged
             if (after is None or one > after) and (asset is None or one.asset == asset)
         )
-        yield from _once(merge(self._catalog.series(after, asset), staged))
+        if asset is None or self._allowed(asset):
+            found = _once(merge(self._catalog.series(after, asset), staged))
+            yield from (one for one in found if asset is not None or self._allowed(one.asset))
 
     def select(self, assets: Iterable[str], sensors: Iterable[str]) -> list[Series]:
         """Every sensor so named, in order; `*` stands for all. Whoever is named needs no catalog to be found."""
@@ -60,7 +64,9 @@ class Directory:
 
     def has(self, series: Series) -> bool:
         """Is anything stored of it, by catalog or staging? An asset that has files the catalog lacks may have."""
-        return self._catalog.has(series) or self._held.has(series) or self._uncatalogued(series.asset)
+        return self._allowed(series.asset) and (
+            self._catalog.has(series) or self._held.has(series) or self._uncatalogued(series.asset)
+        )
 
     def _uncatalogued(self, asset: str) -> bool:
         return (

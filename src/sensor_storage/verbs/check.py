@@ -80,7 +80,10 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     except Usage as error:
         yield bad("keys and certificate", error.message, error.hint)
     if not (
-        settings.service.api_keys or settings.service.api_keys_file or is_loopback(settings.service.host)
+        settings.service.api_keys
+        or settings.service.api_keys_file
+        or settings.service.trusted_proxies
+        or is_loopback(settings.service.host)
     ):
         fix = "set API_KEYS_FILE (sensor-storage config key makes a line), or SERVICE_HOST=127.0.0.1"
         yield unknown(

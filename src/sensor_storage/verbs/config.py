@@ -69,14 +69,17 @@ def check(output: Output, settings: Settings) -> None:
 @command.command("key", epilog=KEY_EPILOG)
 @click.argument("name")
 @click.option("--scope", type=click.Choice(SCOPES), default="read", show_default=True, help="What it may do.")
+@click.option("--asset", "assets", multiple=True, help="Only assets of this name, with `*`; repeatable.")
 @output_options
-def key(output: Output, name: str, scope: Scope) -> None:
+def key(output: Output, name: str, scope: Scope, assets: tuple[str, ...]) -> None:
     """Make an API key for NAME: the key itself, and the line of API_KEYS_FILE that lets it in."""
     made = new_key()
-    line = line_of(name, scope, made)
+    line = line_of(name, scope, made, assets)
     try:
         parse_keys(line)
-    except ValueError:
+    except ValueError as error:
+        if assets and scope == "admin":
+            raise Usage(str(error), hint="leave --asset out, or take --scope read") from None
         raise Usage(f"{name!a} is no name for a key", hint="take letters, digits, dots, dashes") from None
     output.summary({"key": made, "line": line}, f"key   {made}\nline  {line}")
     output.note("The key is shown only now: give it to whoever asks, and the line to API_KEYS_FILE.")
