@@ -148,10 +148,10 @@ def test_sensors_are_found_by_typing_and_names_stay_text(visit: Visit, served: S
     page.keyboard.press("/")
     page.keyboard.type("onerror")
     page.locator("summary", has_text=MARKUP).click()
-    page.locator("button.sensor").click()
+    page.locator(".assets button.sensor").click()
     page.locator("#search").fill("turned")
     page.locator("summary", has_text="turned").click()
-    page.locator("button.sensor", has_text="nnn").click()
+    page.locator(".assets button.sensor", has_text="nnn").click()
     expect(page.locator("tbody tr")).to_have_count(2)
     link = page.url
     page.goto(link)
@@ -165,7 +165,7 @@ def test_exports_hold_the_readings_of_the_window(visit: Visit, served: Served) -
     page = _open(visit, served, _address("press-1/temperature", seconds=3600, more="&resolution=raw"))
     _lines(page)
     with page.expect_download() as csv:
-        page.get_by_role("link", name="CSV").click()
+        page.get_by_role("button", name="CSV").click()
     assert len(Path(csv.value.path()).read_text().splitlines()) == 361
     page.locator("summary", has_text="Export").click()
     with page.expect_download() as picture:
@@ -180,7 +180,7 @@ def test_the_overview_has_every_last_value_and_its_age(visit: Visit, served: Ser
     expect(page.locator("tbody tr")).to_have_count(1)
     row = page.locator("tbody tr")
     expect(row).to_contain_text("59")
-    expect(row).to_contain_text("stale")
+    expect(row).to_contain_text("silent")
     row.get_by_role("link").click()
     assert _lines(page)[0]["points"] > 100
 

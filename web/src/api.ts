@@ -21,16 +21,17 @@ export interface Latest {
   text: string | null;
   unit: string | null;
   quality: string | null;
+  recent: [number, number][] | null;
+}
+
+export interface LatestPage {
+  readings: Latest[];
+  next: string | null;
 }
 
 export interface Sensor {
   sensor_name: string;
-  kind: "number" | "text";
-  unit: string | null;
-  first: string | null;
   last: Latest | null;
-  readings: number;
-  staged: number;
   usual_interval_seconds: number | null;
 }
 
@@ -47,6 +48,19 @@ export interface Stats {
   size_bytes: Record<string, number>;
   disk: { size_bytes: number; free_bytes: number };
   oldest_waiting: string | null;
+  cold: {
+    url: string;
+    uploaded_files: number;
+    uploaded_bytes: number;
+    waiting_files: number;
+    failing_files: number;
+    oldest_waiting_hour: string | null;
+    away: boolean;
+    errors: string[];
+    removed_files: number;
+    removed_bytes: number;
+    kept: Record<string, number>;
+  } | null;
   workers: {
     name: string;
     role: string;
@@ -58,8 +72,76 @@ export interface Stats {
     halted: string;
     error: string;
     lag_messages: number | null;
+    lag_seconds: number | null;
+    topics: number | null;
+    pattern: string;
     blocked: Record<string, string>;
   }[];
+}
+
+export interface Cleaned {
+  dry_run: boolean;
+  removed: number;
+  removed_bytes: number;
+  kept: Record<string, number>;
+  files: { file: string; goes: boolean; because: string }[];
+}
+
+export interface Receipt {
+  etag: string;
+  size_bytes: number;
+  digest: string;
+  rows: number;
+  uploaded: string;
+}
+
+export interface StoredFile {
+  file: string;
+  here: boolean;
+  receipt: Receipt | null;
+  rows: number;
+  size_bytes: number;
+  digest: string;
+  sources: string[];
+  columns: Record<string, string>;
+}
+
+export interface Where {
+  state: string;
+  ledger: { fate: string; first_offset: number; last_offset: number; reason: string }[];
+  readings: { file: string; asset_id: string; sensor_name: string; timestamp: string; value: number | null; index: number; tier: string }[];
+}
+
+export interface Letter {
+  kafka_topic: string;
+  kafka_partition: number;
+  kafka_offset: number;
+  kafka_timestamp: string;
+  reason: string;
+  error: string;
+  replayed: boolean;
+  value_bytes: number | null;
+  key: string | null;
+  key_base64: string | null;
+  value: string | null;
+  value_base64: string | null;
+  headers: { name: string; value: string | null; value_base64: string | null }[];
+}
+
+export interface Replayed {
+  letters: number;
+  replayed: number;
+  readings: number;
+  already: number;
+  unreadable: number;
+  pending: number;
+}
+
+export interface Coverage {
+  first_day: string;
+  last_day: string;
+  sensors: { sensor_name: string; days: { day: string; readings: number; hours: string }[] }[];
+  next: string | null;
 }
 
 export type Row = Record<string, number | string | boolean | null>;
@@ -68,36 +150,69 @@ export interface Answer {
   thinned_by: string | null;
   warnings: string[];
   rows: Row[];
+  tiers?: Record<string, number>;
+  took_ms?: number;
 }
 
-export type Parameters = [string, string | number][];
+export type Parameters = [string, string | number | boolean][];
+
+// The key stays in this tab; it is never in an address.
+const KEY = "sensor-storage-key";
+export const key = {
+  get: (): string => sessionStorage.getItem(KEY) ?? "",
+  set: (text: string): void => (text ? sessionStorage.setItem(KEY, text) : sessionStorage.removeItem(KEY)),
+};
 
 export function address(path: string, parameters: Parameters = []): string {
-  const query = parameters.map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join("&");
+  const query = parameters.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join("&");
   return query ? `${path}?${query}` : path;
 }
 
-export async function call<T>(
-  path: string,
-  parameters: Parameters = [],
-  options: { signal?: AbortSignal; method?: string } = {},
-): Promise<T> {
+export const absolute = (path: string, parameters: Parameters = []): string => new URL(address(path, parameters), document.baseURI).href;
+
+async function answered(path: string, parameters: Parameters, options: RequestInit): Promise<Response> {
   let answer: Response;
+  const headers: Record<string, string> = { accept: "application/json" };
+  if (key.get()) headers.authorization = `Bearer ${key.get()}`;
   try {
-    answer = await fetch(address(path, parameters), { ...options, headers: { accept: "application/json" } });
+    answer = await fetch(address(path, parameters), { ...options, headers });
   } catch (error) {
     if ((error as Error).name === "AbortError") throw error;
     throw new Problem(0, "The service does not answer", "", "this page asks again by itself; see whether the service runs");
   }
-  if (answer.ok) return (await answer.json()) as T;
+  if (answer.ok) return answer;
   const told = (await answer.json().catch(() => ({}))) as Record<string, string>;
+  if (answer.status === 401) dispatchEvent(new Event("key-needed"));
   throw new Problem(
     answer.status,
     told.title ?? `The service answered ${answer.status}`,
     told.detail ?? "",
-    told.hint ?? (answer.status === 401 ? "give a key that is valid" : ""),
+    answer.status === 401 ? "give a key above" : (told.hint ?? ""),
     told.parameter,
   );
+}
+
+export async function call<T>(path: string, parameters: Parameters = [], options: { signal?: AbortSignal; method?: string } = {}): Promise<T> {
+  return (await (await answered(path, parameters, options)).json()) as T;
+}
+
+/** Work the service does on being asked to; waits till its end, however long that takes. */
+export async function order<T>(path: string, parameters: Parameters = []): Promise<T> {
+  let told = await call<T & { state?: string; location?: string; report?: T }>(path, [...parameters, ["wait", 30]], { method: "POST" });
+  while (told.state === "running" && told.location) {
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    const [place = "", more] = told.location.slice(1).split("?");
+    told = await call(more ? `${place}?${more}` : place);
+  }
+  return told.report ?? told;
+}
+
+/** The answer as a file. A link can't carry a key, so with one it goes through memory. */
+export async function fetchFile(path: string, parameters: Parameters): Promise<string> {
+  if (!key.get()) return address(path, parameters);
+  const url = URL.createObjectURL(await (await answered(path, parameters, {})).blob());
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  return url;
 }
 
 export function told(error: unknown): string {
@@ -117,8 +232,9 @@ export async function allAssets(found: (names: string[]) => void): Promise<void>
   } while (after !== null);
 }
 
-export async function sensorsOf(asset: string): Promise<{ sensors: Sensor[]; next: string | null }> {
-  return call(`assets/${encodeURIComponent(asset)}/sensors`, [["limit", 1_000]]);
+export async function sensorsOf(asset: string): Promise<Sensor[]> {
+  const path = `assets/${encodeURIComponent(asset)}/sensors`;
+  return (await call<{ sensors: Sensor[] }>(path, [["limit", 1_000]])).sensors;
 }
 
 const RAW = "value,text,quality,unit";

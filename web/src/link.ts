@@ -4,6 +4,8 @@ export interface Pen {
   asset: string;
   sensor: string;
   step: boolean;
+  /** On a lane with a scale of its own, whatever others have its unit. */
+  own: boolean;
 }
 
 export interface View {
@@ -19,6 +21,10 @@ export interface View {
   resolution: string;
   gap: number;
   filter: string;
+  /** Cursors, in seconds. */
+  marks: Partial<Record<"A" | "B", number>>;
+  /** What the tab Files looks at. */
+  asset: string;
 }
 
 export const MAX_PENS = 10;
@@ -29,7 +35,7 @@ const strict = (text: string): string =>
   encodeURIComponent(text).replace(/[~'()*!]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
 
 export function penText(pen: Pen): string {
-  return `${strict(pen.asset)}/${strict(pen.sensor)}${pen.step ? "~step" : ""}`;
+  return `${strict(pen.asset)}/${strict(pen.sensor)}${pen.step ? "~step" : ""}${pen.own ? "~own" : ""}`;
 }
 
 export function readPen(text: string): Pen | null {
@@ -41,6 +47,7 @@ export function readPen(text: string): Pen | null {
       asset: decodeURIComponent(names.slice(0, slash)),
       sensor: decodeURIComponent(names.slice(slash + 1)),
       step: marks.includes("step"),
+      own: marks.includes("own"),
     };
   } catch {
     return null;
@@ -69,6 +76,11 @@ export function write(view: View): string {
   if (view.shift) parts.push(`shift=${span(view.shift)}`);
   if (view.resolution !== "auto") parts.push(`resolution=${view.resolution}`);
   if (view.gap !== 5) parts.push(`gap=${view.gap}`);
+  for (const mark of ["A", "B"] as const) {
+    const at = view.marks[mark];
+    if (at !== undefined) parts.push(`${mark.toLowerCase()}=${new Date(at * 1000).toISOString()}`);
+  }
+  if (view.asset) parts.push(`asset=${encodeURIComponent(view.asset)}`);
   if (view.filter) parts.push(`filter=${encodeURIComponent(view.filter)}`);
   return `?${parts.join("&")}`;
 }
@@ -96,7 +108,18 @@ export function read(query: string, now: number): View {
     resolution: ["raw", "minute", "hour", "day"].find((one) => one === given.get("resolution")) ?? "auto",
     gap: Math.max(1, Number(given.get("gap") ?? 5) || 5),
     filter: given.get("filter") ?? "",
+    marks: marksOf(given),
+    asset: given.get("asset") ?? "",
   };
+}
+
+function marksOf(given: URLSearchParams): View["marks"] {
+  const marks: View["marks"] = {};
+  for (const mark of ["A", "B"] as const) {
+    const at = Date.parse(given.get(mark.toLowerCase()) ?? "") / 1000;
+    if (!Number.isNaN(at)) marks[mark] = at;
+  }
+  return marks;
 }
 
 function zoneOf(text: string | null): string {

@@ -2,8 +2,8 @@
 
 import "uplot/dist/uPlot.min.css";
 import "./page.css";
-import { call, told, type Health } from "./api";
-import { fill, h } from "./dom";
+import { call, key, told, type Health } from "./api";
+import { facts, fill, h } from "./dom";
 import { Files } from "./files";
 import { read, write, type View } from "./link";
 import { Overview } from "./overview";
@@ -11,7 +11,20 @@ import { Pipeline } from "./pipeline";
 import { Trend } from "./trend";
 
 const LAMP_MS = 3_000;
-const KEYS = "Keys: / search · arrows pan · + − zoom · L live · A B cursors · C copy link · T zone · 1 to 4 tabs · ? this help";
+const KEYS: [string, string][] = [
+  ["1 2 3 4", "the tabs"],
+  ["/", "search"],
+  ["← →", "earlier, later"],
+  ["+ −", "zoom in, out; also the wheel, and drag"],
+  ["L", "live: follow now"],
+  [", .", "cursor to the point before, to the next"],
+  ["Enter", "where the point at the cursor came from"],
+  ["A B", "set two cursors, for the difference between"],
+  ["X", "remove both"],
+  ["C", "copy the link"],
+  ["T", "time zone: UTC or this browser's"],
+  ["?", "this help"],
+];
 
 const now = (): number => Date.now() / 1000;
 const here = (): View => read(location.search, now());
@@ -24,29 +37,41 @@ const changed = (settle: boolean): void => {
   else history.replaceState(null, "", address);
 };
 const trend = new Trend(view, changed);
-const tabs = { trend, overview: new Overview(view, changed), pipeline: new Pipeline(), files: new Files() };
+const tabs = { trend, overview: new Overview(view, changed), pipeline: new Pipeline(), files: new Files(view, changed) };
 const labels: Record<View["tab"], string> = { trend: "Trend", overview: "Overview", pipeline: "Pipeline", files: "Files" };
 
 const lamp = h("p", { class: "lamp", role: "status" }, "…");
-const help = h("p", { class: "note", hidden: true }, KEYS);
+const help = h("dialog", { class: "help", "aria-label": "Keys" }, h("h2", {}, "Keys"), facts(...KEYS), h("form", { method: "dialog" }, h("button", {}, "Close")));
+help.querySelector("form")?.addEventListener("submit", (event) => (event.preventDefault(), help.close()));
 const zone = h("button", { title: "Time zone (T): UTC or this browser's", click: () => turnZone() });
 const theme = h("button", { title: "Dark or light", "aria-label": "Dark or light", click: () => turnTheme() }, "◐");
+const forget = h("button", { title: "Forget the API key of this tab", click: () => useKey("") }, "Forget key");
 const bar = h("div", { class: "tabs", role: "tablist", "aria-label": "Views" });
 const stage = h("div", { id: "stage", role: "tabpanel", tabindex: -1 });
+const given = h("input", { type: "password", id: "key", autocomplete: "off", "aria-label": "API key", required: true });
+const keyForm = h(
+  "form",
+  { class: "key", role: "alert", hidden: true, submit: (event: Event) => (event.preventDefault(), useKey(given.value.trim())) },
+  h("span", { id: "why" }),
+  given,
+  h("button", {}, "Use this key"),
+);
 const banner = h(
   "header",
   {},
-  h("h1", {}, "Explorer"),
+  h("h1", {}, h("img", { src: "page/icon.svg", alt: "", width: 22, height: 22 }), "Explorer"),
   bar,
   lamp,
-  h("div", { class: "tools" }, zone, theme, h("button", { title: "Help (?)", "aria-label": "Help", click: () => (help.hidden = !help.hidden) }, "?"), h("a", { href: "docs" }, "API")),
+  h("div", { class: "tools" }, forget, zone, theme, h("button", { title: "Keys (?)", "aria-label": "Help", click: () => turnHelp() }, "?"), h("a", { href: "docs" }, "API")),
 );
-fill(document.getElementById("app") as HTMLElement, banner, help, h("main", {}, stage));
+fill(document.getElementById("app") as HTMLElement, banner, keyForm, help, h("main", {}, stage));
 
 function show(): void {
-  for (const [key, tab] of Object.entries(tabs)) if (key !== view.tab) tab.hide();
-  fill(bar, ...Object.entries(labels).map(([key, label]) => h("button", { role: "tab", id: `tab-${key}`, "aria-selected": String(key === view.tab), click: () => turn(key as View["tab"]) }, label)));
+  for (const [name, tab] of Object.entries(tabs)) if (name !== view.tab) tab.hide();
+  fill(bar, ...Object.entries(labels).map(([name, label]) => h("button", { role: "tab", id: `tab-${name}`, "aria-selected": String(name === view.tab), click: () => turn(name as View["tab"]) }, label)));
   stage.setAttribute("aria-labelledby", `tab-${view.tab}`);
+  document.title = `${labels[view.tab]} · Explorer`;
+  forget.hidden = !key.get();
   fill(zone, view.zone);
   const tab = tabs[view.tab];
   if (stage.firstChild !== tab.element) fill(stage, tab.element);
@@ -57,6 +82,7 @@ function turn(tab: View["tab"]): void {
   view.tab = tab;
   changed(true);
   show();
+  document.getElementById(`tab-${tab}`)?.focus();
 }
 
 function turnZone(): void {
@@ -72,15 +98,35 @@ function turnTheme(): void {
   show();
 }
 
+function turnHelp(): void {
+  if (help.open) help.close();
+  else help.showModal();
+}
+
+function useKey(text: string): void {
+  key.set(text);
+  given.value = "";
+  keyForm.hidden = true;
+  void trend.picker.load();
+  show();
+}
+
+addEventListener("key-needed", () => {
+  const why = key.get() ? "The API key of this tab is not valid, or not any more." : "This service asks for an API key.";
+  const words = keyForm.querySelector("#why") as HTMLElement;
+  if (words.textContent !== why) fill(words, why);
+  keyForm.hidden = false;
+});
+
 async function light(): Promise<void> {
   try {
     const health = await call<Health>("health");
     const { received_readings: received, stored_readings: stored } = health.lamp;
     lamp.className = `lamp ${received === stored ? health.status : "down"}`;
-    fill(lamp, `● ${health.lamp.line}${health.status === "ok" ? "" : ` · ${health.status}`}`);
+    fill(lamp, h("span", { class: "dot", "aria-hidden": "true" }), `${health.lamp.line}${health.status === "ok" ? "" : ` · ${health.status}`}`);
   } catch (error) {
     lamp.className = "lamp down";
-    fill(lamp, `● ${told(error)}`);
+    fill(lamp, h("span", { class: "dot", "aria-hidden": "true" }), told(error));
   }
   setTimeout(() => void light(), LAMP_MS);
 }
@@ -90,19 +136,25 @@ addEventListener("popstate", () => {
   show();
 });
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const typing = (event.target as HTMLElement).matches("input, select, textarea");
-  if (typing) {
-    if (event.key === "Escape") (event.target as HTMLElement).blur();
+  if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
+  const target = event.target as HTMLElement;
+  if (target.matches("input, select, textarea")) {
+    if (event.key === "Escape") target.blur();
     return;
   }
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  const tab = Object.keys(labels)[Number(key) - 1] as View["tab"] | undefined;
-  if (key === "/") document.querySelector<HTMLElement>("#stage input[type=search]")?.focus();
-  else if (key === "?") help.hidden = !help.hidden;
-  else if (key === "t") turnZone();
+  const pressed = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (pressed === "Enter" && target.matches("button, a, summary")) return;
+  if (target.matches("[role=tab]") && /^Arrow(Left|Right)$/.test(pressed)) {
+    const names = Object.keys(labels) as View["tab"][];
+    turn(names[(names.indexOf(view.tab) + (pressed === "ArrowRight" ? 1 : 3)) % 4] ?? "trend");
+    return event.preventDefault();
+  }
+  const tab = Object.keys(labels)[Number(pressed) - 1] as View["tab"] | undefined;
+  if (pressed === "/") document.querySelector<HTMLElement>("#stage input[type=search]")?.focus();
+  else if (pressed === "?") turnHelp();
+  else if (pressed === "t") turnZone();
   else if (tab) turn(tab);
-  else if (view.tab !== "trend" || !trend.key(key)) return;
+  else if (view.tab !== "trend" || !trend.key(pressed)) return;
   event.preventDefault();
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);

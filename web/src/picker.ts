@@ -1,28 +1,40 @@
-// Pick a sensor by typing: assets are matched here as they come, sensors are asked for one asset at a time.
+// Pick a sensor by typing: assets are matched here as they come, sensors are found by the service.
 
-import { allAssets, sensorsOf, told, type Sensor } from "./api";
-import { fill, h, name, state } from "./dom";
+import { allAssets, call, told, type Latest, type LatestPage } from "./api";
+import { nothingStored } from "./blank";
+import { fill, h, name, spark, state } from "./dom";
 import { age, value } from "./words";
 
 const SHOWN = 60;
+const SHOWN_OF_A_SEARCH = 12;
+const FOUND = 30;
+const PAUSE_MS = 200;
 
 export class Picker {
-  readonly search = h("input", { type: "search", id: "search", placeholder: "Search assets", "aria-label": "Search assets", autocomplete: "off" });
+  readonly search = h("input", { type: "search", id: "search", placeholder: "Search assets and sensors  /", "aria-label": "Search assets and sensors", autocomplete: "off" });
+  private readonly found = h("ul", { class: "sensors found" });
   private readonly list = h("ul", { class: "assets" });
-  readonly element = h("nav", { class: "picker", "aria-label": "Assets and sensors" }, this.search, this.list);
+  readonly element = h("nav", { class: "picker", "aria-label": "Assets and sensors" }, this.search, this.list, this.found);
   private assets: string[] = [];
   private open = "";
   private loading = true;
+  private pause = 0;
+  private asking: AbortController | null = null;
 
-  constructor(private readonly pick: (asset: string, sensor: Sensor) => void) {
-    this.search.addEventListener("input", () => this.show());
+  constructor(private readonly pick: (asset: string, sensor: string) => void) {
+    this.search.addEventListener("input", () => {
+      this.show();
+      clearTimeout(this.pause);
+      this.pause = window.setTimeout(() => void this.find(), PAUSE_MS);
+    });
     void this.load();
   }
 
-  private async load(): Promise<void> {
+  async load(): Promise<void> {
+    this.loading = true;
+    this.assets = [];
     this.show();
     try {
-      this.assets = [];
       await allAssets((names) => {
         this.assets.push(...names);
         this.show();
@@ -34,21 +46,43 @@ export class Picker {
     }
   }
 
+  private words(): string[] {
+    return this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
+  }
+
   private show(): void {
-    const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = this.words();
     const found = this.assets.filter((asset) => words.every((word) => asset.toLowerCase().includes(word)));
-    const more = found.length - SHOWN;
+    const most = words.length ? SHOWN_OF_A_SEARCH : SHOWN;
+    const more = found.length - most;
     fill(
       this.list,
-      ...found.slice(0, SHOWN).map((asset) => this.asset(asset)),
-      more > 0 && h("li", { class: "soft" }, `and ${more} more; type to narrow them`),
-      !found.length && h("li", {}, this.loading ? state("loading", "Loading assets …") : this.empty()),
+      ...found.slice(0, most).map((asset) => this.asset(asset)),
+      more > 0 && h("li", { class: "soft" }, `and ${more} more assets; type to narrow them`),
+      !found.length && !words.length && h("li", {}, this.loading ? state("loading", "Loading assets …") : nothingStored()),
     );
   }
 
-  private empty(): HTMLElement {
-    if (this.assets.length) return state("empty", "No asset has that in its name.");
-    return state("empty", "Nothing is stored yet. The tab Pipeline tells whether Kafka answers and which topics match.");
+  /** Sensors that have all the words in their own or their asset's name. */
+  private async find(): Promise<void> {
+    this.asking?.abort();
+    const words = this.words();
+    if (!words.length) return fill(this.found);
+    const asking = (this.asking = new AbortController());
+    try {
+      const page = await call<LatestPage>("latest", [["contains", words.join(" ")], ["limit", FOUND]], { signal: asking.signal });
+      const known = page.readings.map((one) => h("li", {}, this.sensor(one, true)));
+      const nothing = !known.length && !this.list.childElementCount;
+      fill(
+        this.found,
+        known.length > 0 && h("li", { class: "soft" }, "Sensors"),
+        ...known,
+        page.next !== null && h("li", { class: "soft" }, "and more sensors; type to narrow them"),
+        nothing && h("li", {}, state("empty", page.next ? "Not among the first ones; type more of the asset's name." : "No asset or sensor has that in its name.")),
+      );
+    } catch (error) {
+      if (!asking.signal.aborted) fill(this.found, h("li", {}, state("error", told(error))));
+    }
   }
 
   private asset(asset: string): HTMLElement {
@@ -65,24 +99,25 @@ export class Picker {
   private async sensors(asset: string, list: HTMLElement): Promise<void> {
     fill(list, h("li", {}, state("loading", "Loading sensors …")));
     try {
-      const { sensors, next } = await sensorsOf(asset);
+      const page = await call<LatestPage>("latest", [["asset", asset], ["limit", 1_000], ["recent", 40]]);
       fill(
         list,
-        ...sensors.map((one) => h("li", {}, this.sensor(asset, one))),
-        next !== null && h("li", { class: "soft" }, "and more; only the first 1,000 stand here"),
+        ...page.readings.map((one) => h("li", {}, this.sensor(one, false))),
+        page.next !== null && h("li", { class: "soft" }, "and more; search for them by name"),
       );
     } catch (error) {
       fill(list, h("li", {}, state("error", told(error))));
     }
   }
 
-  private sensor(asset: string, one: Sensor): HTMLElement {
-    const last = one.last;
+  private sensor(one: Latest, whole: boolean): HTMLElement {
+    const unit = one.unit ? ` ${one.unit}` : "";
     return h(
       "button",
-      { class: "sensor", click: () => this.pick(asset, one) },
-      name(one.sensor_name),
-      h("span", { class: "soft" }, last ? `${last.text ?? value(last.value)} ${last.unit ?? ""} · ${age(last.age_seconds)} ago` : "—"),
+      { class: "sensor", click: () => this.pick(one.asset_id, one.sensor_name) },
+      h("span", {}, whole ? name(one.asset_id, 30) : null, whole ? " / " : null, name(one.sensor_name, 40)),
+      h("span", { class: "soft" }, h("b", {}, `${one.text?.slice(0, 40) ?? value(one.value)}${unit.slice(0, 12)}`), ` ${age(one.age_seconds)} ago`),
+      one.recent && one.recent.length > 1 && spark(one.recent, 60, 18),
     );
   }
 }

@@ -23,6 +23,9 @@ export interface Line {
   unit: string | null;
   points: number;
   readings: number;
+  tiers: Record<string, number>;
+  took: number;
+  warnings: string[];
   statistics: Statistics;
 }
 
@@ -61,6 +64,9 @@ export function line(answer: Answer, interval: number | null, factor: number, of
     unit: null,
     points: rows.length,
     readings: raw ? rows.length : sum(rows, "count") + sum(rows, "bad_count") + sum(rows, "text_count") + sum(rows, "null_count"),
+    tiers: answer.tiers ?? {},
+    took: answer.took_ms ?? 0,
+    warnings: answer.warnings,
     statistics: raw ? ofReadings(answer) : ofWindows(rows),
   };
   rows.forEach((row, index) => {
@@ -176,6 +182,22 @@ function extremes(values: number[]): [number | null, number | null] {
 
 /** The value at a time: of the last point not after it, null within a gap. */
 export function valueAt(line: Line, time: number): number | null {
+  return line.mean[place(line, time)] ?? null;
+}
+
+/** The point nearest to a time that has a value; -1 without one. */
+export function nearest(line: Line, time: number): number {
+  const at = place(line, time);
+  let best = -1;
+  for (const index of [at - 1, at, at + 1, at + 2]) {
+    if ((line.mean[index] ?? null) === null) continue;
+    if (best < 0 || Math.abs((line.times[index] ?? 0) - time) < Math.abs((line.times[best] ?? 0) - time)) best = index;
+  }
+  return best;
+}
+
+/** The last point not after a time. */
+function place(line: Line, time: number): number {
   let low = 0;
   let high = line.times.length;
   while (low < high) {
@@ -183,5 +205,5 @@ export function valueAt(line: Line, time: number): number | null {
     if ((line.times[middle] ?? 0) <= time) low = middle + 1;
     else high = middle;
   }
-  return line.mean[low - 1] ?? null;
+  return low - 1;
 }

@@ -1,31 +1,41 @@
 // The tab Trend: pens over time, as the address says.
 
-import { address, ask, iso, sensorsOf, told, type Parameters, type Sensor } from "./api";
-import { Chart, COLOURS, type Drawn } from "./chart";
-import { download, fill, h, name, state } from "./dom";
+import { ask, sensorsOf, told } from "./api";
+import { Chart, type Drawn } from "./chart";
+import { copy, download, fill, h, name, state } from "./dom";
+import { menu } from "./exports";
 import { duration, MAX_PENS, span, type Pen, type View } from "./link";
 import { Picker } from "./picker";
-import { line, valueAt, type Line } from "./series";
-import { age, count, moment, value } from "./words";
+import { showPoint } from "./point";
+import { Readout } from "./readout";
+import { line, type Line } from "./series";
+import { Strip } from "./strip";
+import { count, moment } from "./words";
 
 const RANGES = ["15min", "1h", "8h", "1d", "1w", "30d"];
 const LIVE_MS = 2_000;
+const SLOW_MS = 1_000;
 const POINTS = 2_000;
+const SHIFTS: Record<string, string> = { "": "nothing", "1h": "an hour before", "1d": "the day before", "1w": "last week", "4w": "four weeks before" };
 
 export class Trend {
   readonly element: HTMLElement;
-  readonly picker: Picker;
+  readonly picker = new Picker((asset, sensor) => this.toggle(asset, sensor));
   private readonly note = h("p", { class: "note", role: "status" });
   private readonly tools = h("div", { class: "tools" });
-  private readonly table = h("div", { class: "scroll" });
+  private readonly pens = h("ul", { class: "pens" });
   private readonly blank = h("div");
+  private readonly wait = h("div", { class: "wait" });
+  private readonly point = h("aside", { class: "card point", "aria-label": "The chosen point", hidden: true });
   private readonly chart: Chart;
+  private readonly strip: Strip;
+  private readonly readout: Readout;
   private readonly intervals = new Map<string, number | null>();
   private lines: (Line | undefined)[] = [];
-  private marks: Record<string, number> = {};
   private at: number | null = null;
   private asking: AbortController | null = null;
   private timer = 0;
+  private slow = 0;
   private frame = 0;
 
   constructor(
@@ -34,13 +44,18 @@ export class Trend {
   ) {
     this.chart = new Chart({
       zoom: (from, to) => this.window(from, to),
-      cursor: (time) => {
-        this.at = time;
-        if (!this.frame) this.frame = requestAnimationFrame(() => ((this.frame = 0), this.showTable()));
-      },
+      cursor: (time) => this.cursor(time),
+      pick: (drawn, point) => this.pick(drawn, point),
     });
-    this.picker = new Picker((asset, sensor) => this.toggle(asset, sensor));
-    this.element = h("div", { class: "trend" }, this.picker.element, h("section", { class: "main" }, this.tools, this.blank, this.chart.element, this.note, this.table));
+    this.strip = new Strip(view, (from, to) => this.window(from, to));
+    this.readout = new Readout(view, { changed: () => this.go(), failed: (error) => this.say(told(error)) });
+    this.element = h(
+      "div",
+      { class: "trend" },
+      this.picker.element,
+      h("button", { class: "choose", click: () => this.element.classList.toggle("choosing") }, "Choose sensors"),
+      h("section", { class: "main" }, this.tools, this.wait, this.pens, this.blank, this.chart.element, this.strip.element, this.note, this.point, this.readout.element),
+    );
   }
 
   show(): void {
@@ -50,6 +65,7 @@ export class Trend {
 
   hide(): void {
     clearTimeout(this.timer);
+    this.waited();
     this.asking?.abort();
   }
 
@@ -61,10 +77,15 @@ export class Trend {
       ArrowRight: () => this.window(from + length / 4, to + length / 4),
       "+": () => this.window(from + length / 4, to - length / 4),
       "-": () => this.window(from - length / 2, to + length / 2),
+      ",": () => this.step(-1),
+      ".": () => this.step(1),
+      Enter: () => this.pickAtCursor(),
       l: () => this.live(),
       a: () => this.mark("A"),
       b: () => this.mark("B"),
-      c: () => void this.copy(location.href, "The link"),
+      x: () => this.unmark(),
+      c: () => void this.copyLink(),
+      Escape: () => (this.point.hidden = true),
     };
     const act = keys[key];
     act?.();
@@ -88,22 +109,50 @@ export class Trend {
     this.show();
   }
 
-  private mark(label: string): void {
-    if (this.at === null) return;
-    this.marks[label] = this.at;
-    this.chart.mark(this.marks);
-    this.showTable();
+  private cursor(time: number | null): void {
+    this.at = time;
+    if (!this.frame) this.frame = requestAnimationFrame(() => ((this.frame = 0), this.readout.show(this.lines, this.at)));
   }
 
-  private toggle(asset: string, sensor: Sensor): void {
+  /** The cursor to the next point of the first pen, for those without a mouse. */
+  private step(by: 1 | -1): void {
+    const times = this.lines[0]?.times ?? [];
+    const at = this.at ?? (by > 0 ? this.view.from : this.view.to);
+    const next = by > 0 ? times.find((time) => time > at + 1e-6) : times.filter((time) => time < at - 1e-6).at(-1);
+    if (next === undefined) return;
+    this.cursor(next);
+    this.chart.mark({ ...this.view.marks, "│": next });
+  }
+
+  private pickAtCursor(): void {
+    const first = this.lines[0];
+    const point = first && this.at !== null ? first.times.indexOf(this.at) : -1;
+    if (first && point >= 0) this.pick(this.drawn(first, 0, false), point);
+  }
+
+  private mark(label: "A" | "B"): void {
+    this.view.marks[label] = this.at ?? (this.view.from + this.view.to) / 2;
+    this.marked();
+  }
+
+  private unmark(): void {
+    this.view.marks = {};
+    this.marked();
+  }
+
+  private marked(): void {
+    this.changed(false);
+    this.chart.mark(this.view.marks);
+    this.readout.show(this.lines, this.at);
+  }
+
+  private toggle(asset: string, sensor: string): void {
     const { pens } = this.view;
-    const index = pens.findIndex((pen) => pen.asset === asset && pen.sensor === sensor.sensor_name);
+    const index = pens.findIndex((pen) => pen.asset === asset && pen.sensor === sensor);
     if (index >= 0) pens.splice(index, 1);
-    else if (pens.length >= MAX_PENS) {
-      this.say(`A chart takes ${MAX_PENS} pens; remove one first.`);
-      return;
-    } else pens.push({ asset, sensor: sensor.sensor_name, step: false });
-    this.intervals.set(key(asset, sensor.sensor_name), sensor.usual_interval_seconds);
+    else if (pens.length >= MAX_PENS) return this.say(`A chart takes ${MAX_PENS} pens; remove one first.`);
+    else pens.push({ asset, sensor, step: false, own: false });
+    this.element.classList.remove("choosing");
     this.go();
   }
 
@@ -111,80 +160,116 @@ export class Trend {
   private async load(): Promise<void> {
     clearTimeout(this.timer);
     this.asking?.abort();
-    const asking = new AbortController();
-    this.asking = asking;
+    const asking = (this.asking = new AbortController());
     if (this.view.live) {
       const now = Date.now() / 1000;
       Object.assign(this.view, { from: now - (this.view.to - this.view.from), to: now });
     }
     const { pens, from, to, shift } = this.view;
-    if (!pens.length) {
-      this.chart.clear();
-      this.lines = [];
-      fill(this.table);
-      fill(this.note);
-      fill(this.blank, state("empty", "Choose a sensor on the left: open an asset, then press its sensors. Up to ten share the chart."));
-      return;
-    }
-    if (!this.chart.laneCount) fill(this.blank, state("loading", "Loading readings …"));
+    this.showPens();
+    if (!pens.length) return this.empty();
+    if (this.chart.isEmpty) fill(this.blank, state("loading", "Loading readings …"));
     const began = performance.now();
+    this.waiting(asking, began);
     try {
-      await this.learn(pens);
+      const learned = this.learn(pens);
+      await Promise.race([learned, new Promise((resolve) => setTimeout(resolve, 300))]); // the gaps can be mended later
       const [now, before] = await Promise.all([
         Promise.all(pens.map((pen) => this.fetch(pen, from, to, 0, asking.signal))),
         shift ? Promise.all(pens.map((pen) => this.fetch(pen, from - shift, to - shift, shift, asking.signal))) : [],
       ]);
+      await learned;
       if (asking.signal.aborted) return;
       this.lines = now;
       fill(this.blank, now.every((one) => !one.points) && state("empty", "No readings in this window. ", this.jump()));
       this.draw(now, before);
       this.showNote(now, performance.now() - began);
+      void this.strip.show(Date.now() / 1000);
     } catch (error) {
       if (asking.signal.aborted) return;
-      fill(this.blank, state("error", told(error)), h("button", { click: () => void this.load() }, "Try again"));
+      fill(this.blank, state("error", told(error), " ", h("button", { click: () => void this.load() }, "Try again")));
       this.timer = window.setTimeout(() => void this.load(), 2 * LIVE_MS);
       return;
+    } finally {
+      if (this.asking === asking) this.waited();
     }
     if (this.view.live) this.timer = window.setTimeout(() => void this.load(), LIVE_MS);
+  }
+
+  private empty(): void {
+    this.chart.clear();
+    this.strip.clear();
+    this.lines = [];
+    this.readout.show([], null);
+    fill(this.note);
+    fill(this.blank, state("empty", "Choose a sensor on the left: search for it, or open an asset. Up to ten share the chart."));
+  }
+
+  /** After a second the page says that it waits, for how long, and how to end that. */
+  private waiting(asking: AbortController, began: number): void {
+    clearInterval(this.slow);
+    const cancel = (): void => {
+      asking.abort();
+      this.waited();
+      fill(this.blank, state("empty", "The question was cancelled. ", h("button", { click: () => void this.load() }, "Ask again")));
+    };
+    const button = h("button", { click: cancel }, "Cancel");
+    const words = h("span", { role: "status" });
+    this.slow = window.setInterval(() => {
+      if (!this.wait.childElementCount) fill(this.wait, h("span", { class: "bar", "aria-hidden": "true" }), words, button);
+      fill(words, `The service works on it for ${Math.round((performance.now() - began) / 1000)} s; a shorter time or a coarser resolution is sooner. `);
+    }, SLOW_MS);
+  }
+
+  private waited(): void {
+    clearInterval(this.slow);
+    fill(this.wait);
   }
 
   private async fetch(pen: Pen, from: number, to: number, offset: number, signal: AbortSignal): Promise<Line> {
     const { zone, resolution, gap } = this.view;
     const answer = await ask(pen.asset, pen.sensor, from, to, zone, resolution, POINTS, signal);
-    return line(answer, this.intervals.get(key(pen.asset, pen.sensor)) ?? null, gap, offset);
+    return line(answer, this.intervals.get(keyOf(pen)) ?? null, gap, offset);
   }
 
   /** How often each pen's sensor usually speaks, asked once an asset. */
   private async learn(pens: Pen[]): Promise<void> {
-    const unknown = pens.filter((pen) => !this.intervals.has(key(pen.asset, pen.sensor)));
-    for (const pen of unknown) this.intervals.set(key(pen.asset, pen.sensor), null);
+    const unknown = pens.filter((pen) => !this.intervals.has(keyOf(pen)));
+    for (const pen of unknown) this.intervals.set(keyOf(pen), null);
     await Promise.all(
       [...new Set(unknown.map((pen) => pen.asset))].map(async (asset) => {
-        const { sensors } = await sensorsOf(asset);
-        for (const one of sensors) this.intervals.set(key(asset, one.sensor_name), one.usual_interval_seconds);
+        for (const one of await sensorsOf(asset)) this.intervals.set(keyOf({ asset, sensor: one.sensor_name }), one.usual_interval_seconds);
       }),
     ).catch((error) => {
-      for (const pen of unknown) this.intervals.delete(key(pen.asset, pen.sensor));
+      for (const pen of unknown) this.intervals.delete(keyOf(pen));
       throw error;
     });
   }
 
+  private drawn(one: Line, index: number, shifted: boolean): Drawn {
+    const pen = this.view.pens[index];
+    return { title: pen ? `${pen.asset}/${pen.sensor}` : "", line: one, step: pen?.step ?? false, own: pen?.own ?? false, number: index, shifted };
+  }
+
   private draw(now: Line[], before: Line[]): void {
-    const drawn = (shifted: boolean) => (one: Line, index: number): Drawn => {
-      const pen = this.view.pens[index];
-      return { title: pen ? `${pen.asset}/${pen.sensor}` : "", line: one, step: pen?.step ?? false, colour: COLOURS[index] ?? "#666", shifted };
-    };
-    this.chart.draw([...now.map(drawn(false)), ...before.map(drawn(true))], this.view.from, this.view.to, this.view.zone);
-    this.chart.mark(this.marks);
-    this.showTable();
+    const all = [...now.map((one, index) => this.drawn(one, index, false)), ...before.map((one, index) => this.drawn(one, index, true))];
+    this.chart.draw(all, this.view.from, this.view.to, this.view.zone);
+    this.chart.mark(this.view.marks);
+    this.readout.show(this.lines, this.at);
+  }
+
+  private pick(drawn: Drawn, point: number): void {
+    const pen = this.view.pens[drawn.number];
+    if (!pen) return;
+    this.point.hidden = false;
+    void showPoint(this.point, this.view, pen, drawn, point, () => (this.point.hidden = true), (from, to) => this.window(from, to));
   }
 
   private jump(): HTMLElement {
     const show = async (): Promise<void> => {
       const pen = this.view.pens[0];
       if (!pen) return;
-      const { sensors } = await sensorsOf(pen.asset);
-      const last = sensors.find((one) => one.sensor_name === pen.sensor)?.last;
+      const last = (await sensorsOf(pen.asset)).find((one) => one.sensor_name === pen.sensor)?.last;
       if (!last) return this.say("Nothing is stored of this sensor.");
       const end = Date.parse(last.timestamp) / 1000;
       const length = this.view.to - this.view.from;
@@ -193,17 +278,28 @@ export class Trend {
     return h("button", { click: () => void show() }, "Go to its last readings");
   }
 
+  private showPens(): void {
+    fill(this.pens, ...this.view.pens.map((pen, index) => h("li", {}, h("span", { class: `swatch colour${index}`, "aria-hidden": "true" }), name(pen.asset, 24), " / ", name(pen.sensor, 24))));
+  }
+
   private showNote(lines: Line[], took: number): void {
     const points = lines.reduce((total, one) => total + one.points, 0);
     const resolutions = [...new Set(lines.map((one) => one.resolution))].join(", ");
     const thinned = lines.some((one) => one.thinned);
     const readings = lines.reduce((total, one) => total + one.readings, 0);
     const from = thinned ? "thinned to real readings (M4)" : resolutions === "raw" ? "every reading" : `from ${count(readings)} readings`;
-    const { zone } = this.view;
+    const tiers = ["staging", "local", "cloud"].filter((tier) => lines.some((one) => one.tiers[tier]));
+    const server = Math.max(0, ...lines.map((one) => one.took));
+    const { zone, shift } = this.view;
+    const warnings = [...new Set(lines.flatMap((one) => one.warnings))];
     fill(
       this.note,
-      `${resolutions} · ${count(points)} points ${from} · extremes kept · ${Math.round(took)} ms · `,
+      h("strong", {}, resolutions),
+      ` · ${count(points)} points ${from} · extremes kept · `,
+      tiers.length ? `from ${tiers.join(", ")} in ${Math.round(server)} ms, here in ${Math.round(took)} ms · ` : `${Math.round(took)} ms · `,
       `${moment(this.view.from, zone)} to ${moment(this.view.to, zone)} · ${zone}`,
+      shift ? ` · dashed: ${SHIFTS[span(shift)] ?? `${span(shift)} before`}` : null,
+      ...warnings.map((one) => h("span", { class: "warning" }, ` ⚠ ${one}`)),
     );
   }
 
@@ -211,75 +307,62 @@ export class Trend {
     fill(this.note, text);
   }
 
-  private async copy(text: string, what: string): Promise<void> {
-    try {
-      await navigator.clipboard.writeText(text);
-      this.say(`${what} is copied.`);
-    } catch {
-      this.say(text);
-    }
+  private async copyLink(): Promise<void> {
+    this.say((await copy(location.href)) ? "The link is copied." : location.href);
   }
 
   private showTools(): void {
     const { view } = this;
     const length = span(Math.round(view.to - view.from));
     const button = (label: string, title: string, click: () => void, pressed?: boolean): HTMLElement =>
-      h("button", { title, click, "aria-pressed": pressed }, label);
+      h("button", { title, click, "aria-pressed": pressed === undefined ? undefined : String(pressed) }, label);
+    const group = (...buttons: HTMLElement[]): HTMLElement => h("div", { class: "group" }, ...buttons);
     fill(
       this.tools,
-      ...RANGES.map((range) => button(range, `The last ${range}, live`, () => this.live(duration(range)), view.live && range === length)),
-      button("◀", "Earlier (left arrow)", () => this.key("ArrowLeft")),
-      button("▶", "Later (right arrow)", () => this.key("ArrowRight")),
-      button("−", "Zoom out (-)", () => this.key("-")),
-      button("+", "Zoom in (+)", () => this.key("+")),
-      button("Live", "Follow now (L)", () => this.live(), view.live),
-      this.choice("Compare", ["", "1h", "1d", "1w"], view.shift ? span(view.shift) : "", (one) => (view.shift = duration(one)), "nothing"),
-      this.choice("Resolution", ["auto", "raw", "minute", "hour", "day"], view.resolution, (one) => (view.resolution = one)),
-      this.choice("Gap over", ["2", "5", "20", "100"], String(view.gap), (one) => (view.gap = Number(one)), "", "× usual"),
-      button("Copy link", "The chart as an address; its time stands still unless it is live (C)", () => this.key("c")),
-      this.exports(),
-    );
-  }
-
-  private choice(label: string, options: string[], now: string, set: (one: string) => void, none = "", unit = ""): HTMLElement {
-    const select = h("select", {
-      change: () => {
-        set(select.value);
-        this.go();
-      },
-    }, ...options.map((one) => h("option", { value: one, selected: one === now }, one ? `${one}${unit}` : none)));
-    return h("label", {}, `${label} `, select);
-  }
-
-  private parameters(pen: Pen, format?: string): Parameters {
-    const { from, to, resolution, zone } = this.view;
-    const parameters: Parameters = [["asset", pen.asset], ["sensor", pen.sensor], ["start", iso(from)], ["end", iso(to)], ["resolution", resolution], ["tz", zone]];
-    return format ? [...parameters, ["format", format]] : parameters;
-  }
-
-  private exports(): HTMLElement {
-    const each = (make: (pen: Pen) => string): string => this.view.pens.map(make).join("\n");
-    const curl = (pen: Pen): string => `curl '${new URL(address("query", this.parameters(pen, "csv")), document.baseURI).href}'`;
-    const python = (pen: Pen): string => {
-      const { from, to, resolution } = this.view;
-      const words = [pen.asset, pen.sensor].map((one) => JSON.stringify(one)).join(", ");
-      return `plant.query(${words}, start="${iso(from)}", end="${iso(to)}", resolution="${resolution}")`;
-    };
-    const head = `from sensor_storage.client import connect\nplant = connect(${JSON.stringify(new URL(".", document.baseURI).href)})\n`;
-    const item = (label: string, click: () => void): HTMLElement => h("button", { click }, label);
-    return h(
-      "details",
-      { class: "menu" },
-      h("summary", {}, "Export"),
-      h(
-        "div",
-        {},
-        item("Picture (PNG)", () => this.savePicture()),
-        item("Copy as curl", () => void this.copy(each(curl), "The command")),
-        item("Copy as Python", () => void this.copy(head + each(python), "The program")),
-        item("Print", () => window.print()),
+      group(...RANGES.map((range) => button(range, `The last ${range}, live`, () => this.live(duration(range)), view.live && range === length))),
+      group(
+        button("◀", "Earlier (left arrow)", () => this.key("ArrowLeft")),
+        button("▶", "Later (right arrow)", () => this.key("ArrowRight")),
+        button("−", "Zoom out (-)", () => this.key("-")),
+        button("+", "Zoom in (+)", () => this.key("+")),
       ),
+      button("Live", "Follow now (L)", () => this.live(), view.live),
+      this.fixed(),
+      this.choice("Compare with", Object.keys(SHIFTS), view.shift ? span(view.shift) : "", (one) => (view.shift = duration(one)), (one) => SHIFTS[one] ?? one),
+      h(
+        "details",
+        { class: "menu" },
+        h("summary", {}, "Options"),
+        h(
+          "div",
+          {},
+          this.choice("Resolution", ["auto", "raw", "minute", "hour", "day"], view.resolution, (one) => (view.resolution = one)),
+          this.choice("Silence over", ["2", "5", "20", "100"], String(view.gap), (one) => (view.gap = Number(one)), (one) => `${one} × the usual interval`),
+        ),
+      ),
+      button("Copy link", "The chart as an address; its time stands still unless it is live (C)", () => this.key("c")),
+      menu(view, (text) => this.say(text), () => this.savePicture()),
     );
+  }
+
+  /** From and to as one may type them, in UTC or as this browser's zone has them. */
+  private fixed(): HTMLElement {
+    const field = (label: string, seconds: number): HTMLInputElement =>
+      h("input", { type: "text", "aria-label": label, size: 20, value: new Date(seconds * 1000).toISOString().replace(/\.000Z$/, "Z") });
+    const [from, to] = [field("From", this.view.from), field("To", this.view.to)];
+    const set = (event: Event): void => {
+      event.preventDefault();
+      const [start, end] = [Date.parse(from.value) / 1000, Date.parse(to.value) / 1000];
+      if (start < end) this.window(start, end);
+      else this.say("From and to are times such as 2026-01-31T08:00:00+01:00, the second one later.");
+    };
+    return h("details", { class: "menu" }, h("summary", {}, "From, to"), h("form", { submit: set }, h("label", {}, "From ", from), h("label", {}, "To ", to), h("button", {}, "Show")));
+  }
+
+  private choice(label: string, options: string[], now: string, set: (one: string) => void, words = (one: string): string => one): HTMLElement {
+    const all = options.includes(now) ? options : [...options, now];
+    const select = h("select", { change: () => (set(select.value), this.go()) }, ...all.map((one) => h("option", { value: one, selected: one === now }, words(one))));
+    return h("label", {}, `${label} `, select);
   }
 
   private savePicture(): void {
@@ -291,61 +374,6 @@ export class Trend {
       setTimeout(() => URL.revokeObjectURL(url), 10_000);
     });
   }
-
-  private showTable(): void {
-    const { A, B } = this.marks;
-    const heads = ["pen", "cursor", "A", "B", "Δ", "min", "max", "mean", "time-weighted", "deviation", "n", "good", ""];
-    const rows = this.view.pens.map((pen, index) => {
-      const one = this.lines[index];
-      const at = (time: number | null | undefined): number | null => (one && typeof time === "number" ? valueAt(one, time) : null);
-      const [a, b] = [at(A), at(B)];
-      const told = one?.statistics;
-      const cells = [at(this.at), a, b, a !== null && b !== null ? b - a : null, told?.min, told?.max, told?.mean, told?.weighted, told?.deviation];
-      const remove = (): void => {
-        this.view.pens.splice(index, 1);
-        this.go();
-      };
-      const step = (): void => {
-        pen.step = !pen.step;
-        this.go();
-      };
-      const swatch = h("span", { class: `swatch colour${index}`, "aria-hidden": "true" });
-      return h(
-        "tr",
-        {},
-        h("th", { scope: "row" }, swatch, name(pen.asset), " / ", name(pen.sensor), one?.unit ? h("span", { class: "soft" }, ` ${one.unit}`) : null),
-        ...cells.map((cell) => h("td", {}, value(cell))),
-        h("td", {}, told && !one?.thinned ? count(told.count) : "—"),
-        h("td", {}, told?.good === null || !told ? "—" : `${(told.good * 100).toFixed(1)} %`),
-        h(
-          "td",
-          { class: "acts" },
-          h("button", { click: step, "aria-pressed": pen.step, title: "Draw as steps" }, "step"),
-          h("a", { href: address("query", this.parameters(pen, "csv")), download: "readings.csv" }, "CSV"),
-          h("a", { href: address("query", this.parameters(pen, "parquet")), download: "readings.parquet" }, "Parquet"),
-          h("button", { click: remove, "aria-label": `Remove ${pen.asset} ${pen.sensor}` }, "✕"),
-        ),
-      );
-    });
-    const difference = A !== undefined && B !== undefined ? `B − A = ${age(B - A)}` : "";
-    const caption = this.at === null ? `Keys A and B set cursors on the chart. ${difference}` : `Cursor ${moment(this.at, this.view.zone)} ${difference}`;
-    if (this.table.contains(document.activeElement)) return this.refreshCells(rows);
-    fill(this.table, h("table", {}, h("caption", {}, caption), h("thead", {}, h("tr", {}, ...heads.map((head) => (head ? h("th", { scope: "col" }, head) : h("td", {}))))), h("tbody", {}, ...rows)));
-  }
-
-  /** Numbers alone, so that whoever is on a button of the table stays there. */
-  private refreshCells(rows: HTMLElement[]): void {
-    const old = this.table.querySelectorAll("tbody tr");
-    if (old.length !== rows.length) {
-      (document.activeElement as HTMLElement | null)?.blur();
-      this.showTable();
-      return;
-    }
-    rows.forEach((row, index) => {
-      const cells = old[index]?.querySelectorAll("td:not(.acts)") ?? [];
-      row.querySelectorAll("td:not(.acts)").forEach((cell, place) => fill(cells[place] as Element, cell.textContent));
-    });
-  }
 }
 
-const key = (asset: string, sensor: string): string => JSON.stringify([asset, sensor]);
+const keyOf = (pen: Pick<Pen, "asset" | "sensor">): string => JSON.stringify([pen.asset, pen.sensor]);

@@ -24,6 +24,8 @@ export function bytes(size: number): string {
   return `${size.toFixed(index && size < 100 ? 1 : 0)} ${units[index]}`;
 }
 
+export const share = (one: number | null | undefined): string => (one === null || one === undefined ? "—" : `${(one * 100).toFixed(one === 1 ? 0 : 1)} %`);
+
 /** Date and 24 h time in the zone, with its offset: never to be mistaken. */
 export function moment(seconds: number, zone: string): string {
   return new Intl.DateTimeFormat(undefined, {
@@ -34,6 +36,7 @@ export function moment(seconds: number, zone: string): string {
     hour: "2-digit",
     minute: "2-digit",
     second: "2-digit",
+    fractionalSecondDigits: seconds % 1 ? 3 : undefined,
     hourCycle: "h23",
     timeZoneName: "shortOffset",
   }).format(new Date(seconds * 1000));
