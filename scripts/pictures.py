@@ -1,7 +1,7 @@
 """Takes the pictures of the page that stand in the documents, from the demo.
 
 `make pictures`. Starts the demo on an hour and a half of past, waits until hours are uploaded, proven and
-cleaned up, and writes `docs/pictures/*.png`. `--url` takes them from a demo that runs; `--folder` puts them elsewhere.
+cleaned up, and writes `docs/pictures/*.png`. `--url` takes them from a demo that runs, `--folder` says where to.
 """
 
 import argparse

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from sensor_storage.api.access import is_loopback
+from sensor_storage.api.keys import KeyRing
 from sensor_storage.api.server import serve
 from sensor_storage.clock import SystemClock
 from sensor_storage.storage.layout import Layout
@@ -94,8 +95,9 @@ class Visit:
 class Served:
     """The API's server over one data directory, in a thread; it may end and come back on its port."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, keys: KeyRing | None = None) -> None:
         self._layout = layout
+        self._keys = keys
         self._stop = Event()
         self._thread: Thread | None = None
         self.port = 0
@@ -121,6 +123,7 @@ class Served:
                 port=self.port,
                 stop=self._stop,
                 listening=listening,
+                keys=self._keys,
             )
 
         self._thread = Thread(target=run, daemon=True)

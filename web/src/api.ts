@@ -266,5 +266,5 @@ export async function ask(
 }
 
 export function iso(seconds: number): string {
-  return new Date(seconds * 1000).toISOString();
+  return new Date(Math.round(seconds * 1000)).toISOString();
 }

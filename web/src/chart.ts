@@ -222,6 +222,8 @@ export class Chart {
     ctx.beginPath();
     ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
     ctx.clip();
+    ctx.textAlign = "left";
+    ctx.textBaseline = "alphabetic";
     const x = linear(this.from, this.to, bbox.left, bbox.left + bbox.width);
     const [low, high] = [plot.scales.y?.min ?? 0, plot.scales.y?.max ?? 1];
     const y = linear(low, high, bbox.top + bbox.height, bbox.top);

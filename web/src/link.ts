@@ -31,6 +31,7 @@ export const MAX_PENS = 10;
 const TABS = ["trend", "overview", "pipeline", "files"] as const;
 const UNITS: Record<string, number> = { s: 1, min: 60, h: 3600, d: 86_400, w: 604_800 };
 
+const iso = (seconds: number): string => new Date(Math.round(seconds * 1000)).toISOString();
 const strict = (text: string): string =>
   encodeURIComponent(text).replace(/[~'()*!]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
 
@@ -71,14 +72,14 @@ export function write(view: View): string {
   const parts = view.pens.map((pen) => `pen=${penText(pen).replace(/%/g, "%25")}`);
   if (view.tab !== "trend") parts.unshift(`tab=${view.tab}`);
   if (view.live) parts.push(`live=${span(Math.round(view.to - view.from))}`);
-  else parts.push(`from=${new Date(view.from * 1000).toISOString()}`, `to=${new Date(view.to * 1000).toISOString()}`);
+  else parts.push(`from=${iso(view.from)}`, `to=${iso(view.to)}`);
   parts.push(`tz=${encodeURIComponent(view.zone).replace(/%2F/g, "/")}`);
   if (view.shift) parts.push(`shift=${span(view.shift)}`);
   if (view.resolution !== "auto") parts.push(`resolution=${view.resolution}`);
   if (view.gap !== 5) parts.push(`gap=${view.gap}`);
   for (const mark of ["A", "B"] as const) {
     const at = view.marks[mark];
-    if (at !== undefined) parts.push(`${mark.toLowerCase()}=${new Date(at * 1000).toISOString()}`);
+    if (at !== undefined) parts.push(`${mark.toLowerCase()}=${iso(at)}`);
   }
   if (view.asset) parts.push(`asset=${encodeURIComponent(view.asset)}`);
   if (view.filter) parts.push(`filter=${encodeURIComponent(view.filter)}`);

@@ -133,7 +133,7 @@ export class Overview {
       before = one.asset_id;
       return this.row(one, first);
     });
-    fill(this.body, rows.length ? table(["asset", "sensor", "course", ">last", "unit", "age", "state"], rows) : state("empty", "Nothing is silent or bad."));
+    fill(this.body, rows.length ? table(["asset", "sensor", ">last", "unit", "age", "course", "state"], rows) : state("empty", "Nothing is silent or bad."));
   }
 
   private row(one: Latest, first: boolean): HTMLElement {
@@ -147,10 +147,10 @@ export class Overview {
       { class: [mark && "amiss", first && "first"].filter(Boolean).join(" ") },
       h("td", {}, h("span", { class: first ? "" : "again" }, name(one.asset_id))),
       h("td", {}, h("a", { href: `explore?pen=${pen}&${time}&tz=${encodeURIComponent(this.view.zone)}` }, name(one.sensor_name))),
-      h("td", { class: "course" }, course.length > 1 && spark(course, 120, 22)),
       h("td", { class: "number last" }, one.text === null ? value(one.value) : name(one.text, 30)),
       h("td", { class: "soft" }, one.unit === null ? "" : name(one.unit, 20)),
       h("td", { title: moment(at, this.view.zone) }, age(one.age_seconds)),
+      h("td", { class: "course" }, course.length > 1 && spark(course, 160, 22)),
       h("td", {}, mark),
     );
   }

@@ -44,7 +44,7 @@ export class Readout {
       "tr",
       {},
       h("th", { scope: "row" }, h("span", { class: `swatch colour${index}`, "aria-hidden": "true" }), name(pen.asset, 28), " / ", name(pen.sensor, 28), line?.unit ? h("span", { class: "soft" }, ` ${line.unit.slice(0, 20)}`) : null),
-      ...[...cells, whole ? count(told.count) : "—", share(told?.good)].map((cell) => h("td", { class: "number" }, cell)),
+      ...[...cells, whole ? count(told.count || (line?.readings ?? 0)) : "—", share(told?.good)].map((cell) => h("td", { class: "number" }, cell)),
       h(
         "td",
         { class: "acts" },

@@ -150,8 +150,9 @@ function ofWindows(rows: Row[]): Statistics {
   const full = rows.filter((row) => Number(row.count) > 0);
   const count = sum(full, "count");
   const mean = count ? sum(full, "sum") / count : null;
-  const held = full.reduce((total, row) => total + Number(row.covered_us), 0);
-  const area = full.reduce((total, row) => total + Number(row.time_weighted_mean ?? 0) * Number(row.covered_us), 0);
+  const carried = rows.filter((row) => typeof row.time_weighted_mean === "number"); // a value holds through bad ones
+  const held = carried.reduce((total, row) => total + Number(row.covered_us), 0);
+  const area = carried.reduce((total, row) => total + Number(row.time_weighted_mean ?? 0) * Number(row.covered_us), 0);
   const spread = full.reduce(
     (total, row) => total + Number(row.count) * (Number(row.stddev) ** 2 + (Number(row.mean) - (mean ?? 0)) ** 2),
     0,

@@ -1,0 +1,61 @@
+"""The page's state as its address, and back: a property of the module itself, run by node."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = """
+import { read, write } from "./src/link.ts";
+const views = JSON.parse(process.argv[1]);
+console.log(JSON.stringify(views.map((view) => [write(view), read(write(view).replace(/^/, ""), 0)])));
+"""
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+SECONDS = st.integers(1_000_000_000_000, 2_000_000_000_000).map(lambda milliseconds: milliseconds / 1000)
+
+
+@st.composite
+def _views(draw: st.DrawFn) -> dict[str, Any]:
+    start = draw(SECONDS)
+    marks = draw(st.dictionaries(st.sampled_from(["A", "B"]), SECONDS))
+    pen = st.fixed_dictionaries(
+        {"asset": NAMES, "sensor": NAMES, "step": st.booleans(), "own": st.booleans()}
+    )
+    return {
+        "tab": draw(st.sampled_from(["trend", "overview", "pipeline", "files"])),
+        "pens": draw(st.lists(pen, max_size=10)),
+        "from": start,
+        "to": start + draw(st.integers(1, 10_000)),
+        "live": False,
+        "zone": draw(st.sampled_from(["UTC", "Europe/Berlin", "Pacific/Chatham"])),
+        "shift": draw(st.sampled_from([0, 3600, 86_400, 604_800, 90])),
+        "resolution": draw(st.sampled_from(["auto", "raw", "minute", "hour", "day"])),
+        "gap": draw(st.sampled_from([2, 5, 20])),
+        "filter": draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=20)),
+        "marks": marks,
+        "asset": draw(st.one_of(st.just(""), NAMES)),
+    }
+
+
+@pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning")
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(_views(), min_size=40, max_size=80))
+def test_every_state_comes_back_from_its_link(views: list[dict[str, Any]]) -> None:
+    node = [str(ROOT / ".venv" / "bin" / "node"), "--no-warnings", "--input-type=module", "-e", PROGRAM]
+    done = subprocess.run(
+        [*node, json.dumps(views)],
+        cwd=ROOT / "web",
+        env={**os.environ, "TZ": "America/New_York"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for view, (link, found) in zip(views, json.loads(done.stdout), strict=True):
+        assert found == view, link
