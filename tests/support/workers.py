@@ -1,9 +1,9 @@
-"""A maintain worker that only answers."""
+"""Workers that only answer."""
 
 import json
 import socketserver
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from threading import Thread
 from typing import Any
 
@@ -21,11 +21,18 @@ FLUSHED = {
 }
 
 
-@contextmanager
 def maintain_that_answers(
     layout: Layout, answer: Callable[[dict[str, Any]], dict[str, Any]]
-) -> Iterator[list[dict[str, Any]]]:
+) -> AbstractContextManager[list[dict[str, Any]]]:
     """Answers each request on the maintain worker's socket; gives the list of requests that came."""
+    return worker_that_answers(layout, "maintain", answer)
+
+
+@contextmanager
+def worker_that_answers(
+    layout: Layout, worker: str, answer: Callable[[dict[str, Any]], dict[str, Any]]
+) -> Iterator[list[dict[str, Any]]]:
+    """The same for any worker."""
     came: list[dict[str, Any]] = []
 
     class Handler(socketserver.StreamRequestHandler):
@@ -34,7 +41,7 @@ def maintain_that_answers(
             self.wfile.write(json.dumps(answer(came[-1])).encode() + b"\n")
 
     layout.run.mkdir(parents=True, exist_ok=True)
-    with socketserver.ThreadingUnixStreamServer(str(socket_path(layout, "maintain")), Handler) as server:
+    with socketserver.ThreadingUnixStreamServer(str(socket_path(layout, worker)), Handler) as server:
         server.daemon_threads = True
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()

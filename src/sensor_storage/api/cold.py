@@ -177,7 +177,11 @@ def _cleanup_routes(router: APIRouter, layout: Layout, store: ColdStore | None, 
 
 
 def _file_routes(router: APIRouter, layout: Layout, store: ColdStore | None) -> None:
-    @router.get("/azure/files", response_model=CloudFiles)
+    @router.get(
+        "/azure/files",
+        response_model=CloudFiles,
+        responses={200: {"content": {"application/x-ndjson": {}}, "description": "A page, or lines of all."}},
+    )
     def files(
         prefix: Annotated[
             str, Query(description="Only names below this folder, such as `raw/press-1/2024`.")

@@ -4,14 +4,15 @@ Source: https://prometheus.io/docs/prometheus/latest/querying/api/. Errors have 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl
 
 import numpy as np
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.datastructures import MultiDict
 
 from sensor_storage.errors import SensorStorageError, Transient, Usage
@@ -41,6 +42,52 @@ _MAX_SERIES: Final = 10_000
 _LABELS: Final = [NAME, "asset_id", "unit"]
 
 
+_TEXT: Final = {"type": "string"}
+_PARAMETERS: Final[dict[str, dict[str, Any]]] = {
+    "query": {**_TEXT, "examples": ['temperature{asset_id="press-1"}']},
+    "time": {**_TEXT, "description": "Seconds since 1970, or ISO 8601; now, if there is none."},
+    "start": {**_TEXT, "description": "Seconds since 1970, or ISO 8601."},
+    "end": {**_TEXT, "description": "Likewise; included."},
+    "step": {**_TEXT, "description": "Seconds, or a duration such as 1m."},
+    "match[]": {"type": "array", "items": _TEXT, "description": "Selectors of sensors."},
+    "limit": {**_TEXT, "description": "So many at most."},
+    "metric": {**_TEXT, "description": "A sensor's name."},
+}
+_NEEDED: Final = frozenset({"query", "start", "end", "step"})
+_TAKES: Final = {
+    "/query": ("query", "time"),
+    "/query_range": ("query", "start", "end", "step"),
+    "/labels": ("match[]",),
+    "/series": ("match[]", "limit"),
+    "/metadata": ("metric", "limit"),
+}
+
+
+class Success(BaseModel):
+    """What Prometheus answers; what `data` is depends on the address."""
+
+    status: Literal["success"]
+    data: Any
+    warnings: list[str] = []
+
+
+class Failure(BaseModel):
+    """An error as Prometheus tells it."""
+
+    status: Literal["error"]
+    errorType: Literal["bad_data", "execution", "internal", "timeout"]  # noqa: N815 - Prometheus' name
+    error: str
+
+
+_ERRORS: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": Failure, "description": words}
+    for status, words in (
+        (400, "A parameter is wrong."),
+        (422, "Outside the subset of PromQL, or too much."),
+        (503, "It took too long."),
+    )
+}
+
 Form: TypeAlias = MultiDict
 """Parameters by name, each as often as it was given."""
 
@@ -68,15 +115,38 @@ def routes(queries: Queries) -> APIRouter:
         for method in methods:
             name = f"prometheus_{path.strip('/').split('/')[-1]}_{method.lower()}"
             router.add_api_route(
-                path, _endpoint(queries, make), methods=[method], operation_id=name, name=name
+                path,
+                _endpoint(queries, make),
+                methods=[method],
+                operation_id=name,
+                name=name,
+                response_model=Success,
+                responses=_ERRORS,
+                openapi_extra=_described(method, _TAKES.get(path, ())),
             )
     router.add_api_route(
         "/label/{name}/values",
         _label_values(queries),
         methods=["GET"],
         operation_id="prometheus_label_values",
+        response_model=Success,
+        responses=_ERRORS,
+        openapi_extra=_described("GET", ("match[]", "limit")),
     )
     return router
+
+
+def _described(method: str, names: Sequence[str]) -> dict[str, Any]:
+    """What OpenAPI says of the parameters: those of an address, or of a form."""
+    needed = [name for name in names if name in _NEEDED]
+    if method == "GET":
+        listed = [
+            {"name": name, "in": "query", "required": name in needed, "schema": _PARAMETERS[name]}
+            for name in names
+        ]
+        return {"parameters": listed}
+    schema = {"type": "object", "properties": {name: _PARAMETERS[name] for name in names}, "required": needed}
+    return {"requestBody": {"content": {"application/x-www-form-urlencoded": {"schema": schema}}}}
 
 
 def _endpoint(queries: Queries, make: "Make") -> Callable[..., JSONResponse]:
