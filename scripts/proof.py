@@ -189,7 +189,7 @@ def prove(root: Path, plan: Plan) -> Count:
             published.wait()
         service.continue_all()
         report = publisher.flush()
-        drain = _wait_until_received(Layout(root / "raw"), report)
+        drain = wait_until_received(Layout(root / "raw"), report)
         flushed = service.ask("compact")
         status = service.stop()
         verified = service.ask("verify", "--full")
@@ -237,7 +237,7 @@ def _publishing(
     yield done
 
 
-def _wait_until_received(layout: Layout, report: Report) -> float:
+def wait_until_received(layout: Layout, report: Report) -> float:
     """How many seconds it took until the ledger answered for all."""
     began = time.monotonic()
     while time.monotonic() < began + _DRAIN_SECONDS:
@@ -251,13 +251,7 @@ def _wait_until_received(layout: Layout, report: Report) -> float:
 def _count(
     root: Path, report: Report, *, kills: int, drain_seconds: float, seconds: float, verified: int
 ) -> Count:
-    identity = "kafka_topic_id, kafka_partition, kafka_leader_epoch, kafka_offset"
-    rows, distinct = _one_row(
-        f"SELECT COUNT(*), COUNT(DISTINCT ({identity}, kafka_index)) FROM '{root}/raw/**/*.parquet'"
-    )
-    letters = 0
-    if list((root / "deadletter").rglob("*.parquet")):
-        (letters,) = _one_row(f"SELECT COUNT(DISTINCT ({identity})) FROM '{root}/deadletter/**/*.parquet'")
+    rows, distinct, letters = count_tree(root)
     return Count(
         acknowledged_messages=report.messages_acknowledged,
         acknowledged_readings=report.readings_acknowledged,
@@ -270,6 +264,18 @@ def _count(
         seconds=round(seconds, 1),
         verify_exit=verified,
     )
+
+
+def count_tree(root: Path) -> tuple[int, int, int]:
+    """Rows, distinct readings and dead letters, as DuckDB counts them."""
+    identity = "kafka_topic_id, kafka_partition, kafka_leader_epoch, kafka_offset"
+    rows, distinct = _one_row(
+        f"SELECT COUNT(*), COUNT(DISTINCT ({identity}, kafka_index)) FROM '{root}/raw/**/*.parquet'"
+    )
+    letters = 0
+    if list((root / "deadletter").rglob("*.parquet")):
+        (letters,) = _one_row(f"SELECT COUNT(DISTINCT ({identity})) FROM '{root}/deadletter/**/*.parquet'")
+    return rows, distinct, letters
 
 
 def _one_row(query: str) -> tuple[int, ...]:

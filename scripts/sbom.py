@@ -19,7 +19,20 @@ ROOT = Path(__file__).resolve().parents[1]
 PIN = re.compile(
     r"^(?P<name>[a-z0-9][\w.-]*)(?:\[[\w,]+\])?==(?P<version>\S+)(?: ; (?P<marker>.*?))?(?: \\)?$"
 )
-ACCEPTED = ("0BSD", "Apache", "BSD", "CC0", "ISC", "MIT", "MPL", "PSF", "Python", "Unlicense", "Zlib")
+ACCEPTED = (
+    "0BSD",
+    "3-Clause BSD",
+    "Apache",
+    "BSD",
+    "CC0",
+    "ISC",
+    "MIT",
+    "MPL",
+    "PSF",
+    "Python",
+    "Unlicense",
+    "Zlib",
+)
 """Beginnings of licences whose software may be passed on with ours."""
 
 TOLD_ELSEWHERE = {"promql-parser": "MIT"}
