@@ -33,7 +33,7 @@ NEED_DOCKER  = scripts/need.sh docker $(DOCKER)
 NEED_COMPOSE = scripts/need.sh compose $(DOCKER)
 NEED_CLUSTER = scripts/need.sh cluster $(KUBECTL)
 
-.PHONY: help install azurite run demo demo-azure test test-kafka check page format bench proof proof-end fuzz fuzz-api lock dist env-example clean \
+.PHONY: help install azurite run demo demo-azure test test-kafka check page pictures format bench proof proof-end fuzz fuzz-api lock dist env-example clean \
 	docker-build docker-run docker-push compose-dev compose-up compose-down k8s-deploy k8s-logs k8s-delete
 
 help:  ## Print these lines
@@ -149,7 +149,10 @@ format: $(STAMP)  ## Format the code and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: install  ## Measure the speed of each stage
+pictures: install $(WEB)  ## Take the pictures of the page in the documents again, from the demo
+	PYTHONPATH=tests $(BIN)/python scripts/pictures.py
+
+bench: install $(WEB)  ## Measure the speed of each stage
 	$(BIN)/python benchmarks/decode.py
 	$(BIN)/python benchmarks/service.py
 	$(BIN)/python benchmarks/steady.py
@@ -160,6 +163,7 @@ bench: install  ## Measure the speed of each stage
 	$(BIN)/python benchmarks/verify.py
 	$(BIN)/python benchmarks/failover.py
 	$(BIN)/python benchmarks/large_tree.py --files 100000
+	PYTHONPATH=tests $(BIN)/python benchmarks/page.py
 
 proof: install  ## Run the long fault runs
 	$(BIN)/python scripts/proof.py

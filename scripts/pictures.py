@@ -86,7 +86,7 @@ def _prepare(name: str, page: Page) -> None:
                 page.wait_for_timeout(100)
                 page.keyboard.press(key)
     if name.startswith("overview"):
-        page.locator("td.course svg").first.wait_for()
+        page.locator("td.course svg").first.wait_for(state="attached")
     if name == "pipeline":
         page.wait_for_timeout(20_000)  # the rate gets a course
     if name == "files":

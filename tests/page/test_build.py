@@ -73,3 +73,20 @@ def test_the_page_works_below_a_base_path(tmp_path: Path) -> None:
     page = get("/plant/explore")
     for address in re.findall(r'(?:src|href)="(page/[^"]*)"', page.text):
         assert get(f"/plant/{address}").status_code == 200
+
+
+def test_the_document_names_every_parameter_of_a_link_and_shows_every_picture() -> None:
+    link = (WEB / "src" / "link.ts").read_text()
+    read = set(re.findall(r'\.(?:get|getAll)\("(\w+)"\)', link)) | {"a", "b"}
+    text = (ROOT / "docs" / "explorer.md").read_text()
+    section = text.split("## The link")[1].split("\n## ")[0]
+    assert read == {
+        name
+        for row in re.findall(r"^\| (`.+?`) \|", section, re.MULTILINE)
+        for name in re.findall(r"\w+", row)
+    }
+    pictures = {path.name for path in (ROOT / "docs" / "pictures").iterdir()}
+    shown = {*re.findall(r"pictures/([\w-]+\.png)", text + (ROOT / "README.md").read_text())}
+    assert shown <= pictures
+    made = set(re.findall(r'yield "([\w-]+)"', (ROOT / "scripts" / "pictures.py").read_text()))
+    assert {f"{name}.png" for name in made} == pictures

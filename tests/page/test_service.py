@@ -1,5 +1,6 @@
 """The page before the whole service and a real Kafka: everything is put right by its buttons."""
 
+import contextlib
 import json
 import socket
 import time
@@ -11,10 +12,17 @@ from sensor_storage.demo.broker import EmbeddedBroker
 from support.browser import Visit
 from support.kafka_io import create_topic, produce
 from support.service import Service
+from support.waiting import wait_until
 
 
 def _hours_ago(hours: float, **fields: object) -> str:
     return json.dumps({"sensor_name": "t", "ts": time.time() - hours * 3600, **fields})
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
 
 
 def test_a_plant_is_looked_after_from_the_page_alone(
@@ -42,6 +50,7 @@ def test_a_plant_is_looked_after_from_the_page_alone(
     page, running = visit.page, service()
     try:
         running.start()
+        wait_until(lambda: _answers(port), "the API answers")
         running.wait_for_messages(201)
         page.goto(f"http://127.0.0.1:{port}/explore?tab=pipeline")
         expect(page.locator(".lamp")).to_contain_text("200 received = 200 stored · 1 dead letter")
@@ -65,6 +74,7 @@ def test_a_plant_is_looked_after_from_the_page_alone(
         running.stop()
         running = service(FIELD_ALIASES="asset=machine")
         running.start()
+        wait_until(lambda: _answers(port), "the API answers")
         page.goto(f"http://127.0.0.1:{port}/explore?tab=files")
         letters = page.get_by_role("group", name="Dead letters")
         expect(letters).to_contain_text("no_asset", timeout=30_000)

@@ -333,3 +333,10 @@ def test_a_day_of_the_zone_is_as_long_as_its_clocks_make_it(
     year, month, number = day.split("-")
     expect(note).to_contain_text(f"{number}/{month}/{year}, 00:00:00 {first} to ")
     expect(note).to_contain_text(f"00:00:00 {last} · Europe/Berlin")
+
+
+def test_a_browser_whose_language_is_none_shows_the_page_too(visit: Visit, served: Served) -> None:
+    language = "Object.defineProperty(Navigator.prototype, 'language', { get: () => 'en-US@posix' })"
+    visit.page.add_init_script(language)
+    visit.page.goto(served.url + _address())
+    assert _lines(visit.page)[0]["points"] == 360

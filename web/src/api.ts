@@ -29,12 +29,6 @@ export interface LatestPage {
   next: string | null;
 }
 
-export interface Sensor {
-  sensor_name: string;
-  last: Latest | null;
-  usual_interval_seconds: number | null;
-}
-
 export interface Health {
   status: "ok" | "degraded" | "down";
   reasons: { state: string; worker: string; what: string; hint: string }[];
@@ -230,11 +224,6 @@ export async function allAssets(found: (names: string[]) => void): Promise<void>
     found(page.assets);
     after = page.next;
   } while (after !== null);
-}
-
-export async function sensorsOf(asset: string): Promise<Sensor[]> {
-  const path = `assets/${encodeURIComponent(asset)}/sensors`;
-  return (await call<{ sensors: Sensor[] }>(path, [["limit", 1_000]])).sensors;
 }
 
 const RAW = "value,text,quality,unit";

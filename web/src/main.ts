@@ -1,5 +1,6 @@
 // The page: a lamp, four tabs, keys, and the address that holds it all.
 
+import "./locale"; // before all that formats numbers
 import "uplot/dist/uPlot.min.css";
 import "./page.css";
 import { call, key, told, type Health } from "./api";

@@ -102,7 +102,7 @@ function put(made: Line, time: number, mean: number | null, min: number | null, 
 function stretch(texts: Stretch[], text: string, from: number, to: number, silence: number): void {
   const last = texts.at(-1);
   const joined = last && from - last.to <= silence;
-  if (joined) last.to = Math.max(last.to, from);
+  if (joined) last.to = from; // a state ends where the next begins
   if (joined && last.text === text) last.to = to;
   else texts.push({ from, to, text });
 }

@@ -1,6 +1,6 @@
 // The tab Trend: pens over time, as the address says.
 
-import { ask, sensorsOf, told } from "./api";
+import { ask, call, told, type LatestPage } from "./api";
 import { Chart, type Drawn } from "./chart";
 import { copy, download, fill, h, name, state } from "./dom";
 import { menu } from "./exports";
@@ -8,7 +8,7 @@ import { duration, MAX_PENS, span, type Pen, type View } from "./link";
 import { Picker } from "./picker";
 import { showPoint } from "./point";
 import { Readout } from "./readout";
-import { line, type Line } from "./series";
+import { line, median, type Line } from "./series";
 import { Strip } from "./strip";
 import { count, moment } from "./words";
 
@@ -16,6 +16,9 @@ const RANGES = ["15min", "1h", "8h", "1d", "1w", "30d"];
 const LIVE_MS = 2_000;
 const SLOW_MS = 1_000;
 const POINTS = 2_000;
+/** So many readings are shown as they are; the service itself decides by whole hours. */
+const RAW_BELOW = 4_000;
+const MOST_RAW = 20_000;
 const SHIFTS: Record<string, string> = { "": "nothing", "1h": "an hour before", "1d": "the day before", "1w": "last week", "4w": "four weeks before" };
 
 export class Trend {
@@ -172,13 +175,11 @@ export class Trend {
     const began = performance.now();
     this.waiting(asking, began);
     try {
-      const learned = this.learn(pens);
-      await Promise.race([learned, new Promise((resolve) => setTimeout(resolve, 300))]); // the gaps can be mended later
+      await this.learn(pens, asking.signal);
       const [now, before] = await Promise.all([
         Promise.all(pens.map((pen) => this.fetch(pen, from, to, 0, asking.signal))),
         shift ? Promise.all(pens.map((pen) => this.fetch(pen, from - shift, to - shift, shift, asking.signal))) : [],
       ]);
-      await learned;
       if (asking.signal.aborted) return;
       this.lines = now;
       fill(this.blank, now.every((one) => !one.points) && state("empty", "No readings in this window. ", this.jump()));
@@ -228,22 +229,23 @@ export class Trend {
 
   private async fetch(pen: Pen, from: number, to: number, offset: number, signal: AbortSignal): Promise<Line> {
     const { zone, resolution, gap } = this.view;
-    const answer = await ask(pen.asset, pen.sensor, from, to, zone, resolution, POINTS, signal);
-    return line(answer, this.intervals.get(keyOf(pen)) ?? null, gap, offset);
+    const usual = this.intervals.get(keyOf(pen)) ?? null;
+    const few = resolution === "auto" && usual !== null && to - from <= usual * RAW_BELOW;
+    const answer = await ask(pen.asset, pen.sensor, from, to, zone, few ? "raw" : resolution, few ? MOST_RAW : POINTS, signal);
+    return line(answer, usual, gap, offset);
   }
 
-  /** How often each pen's sensor usually speaks, asked once an asset. */
-  private async learn(pens: Pen[]): Promise<void> {
+  /** How often each pen's sensor usually speaks, by its newest readings; asked once. */
+  private async learn(pens: Pen[], signal: AbortSignal): Promise<void> {
     const unknown = pens.filter((pen) => !this.intervals.has(keyOf(pen)));
-    for (const pen of unknown) this.intervals.set(keyOf(pen), null);
-    await Promise.all(
-      [...new Set(unknown.map((pen) => pen.asset))].map(async (asset) => {
-        for (const one of await sensorsOf(asset)) this.intervals.set(keyOf({ asset, sensor: one.sensor_name }), one.usual_interval_seconds);
-      }),
-    ).catch((error) => {
-      for (const pen of unknown) this.intervals.delete(keyOf(pen));
-      throw error;
-    });
+    for (const asset of new Set(unknown.map((pen) => pen.asset))) {
+      const sensors = unknown.filter((pen) => pen.asset === asset).map((pen): [string, string] => ["sensor", pen.sensor]);
+      const page = await call<LatestPage>("latest", [["asset", asset], ...sensors, ["recent", 100]], { signal });
+      for (const [, sensor] of sensors) {
+        const recent = page.readings.find((one) => one.sensor_name === sensor)?.recent ?? [];
+        this.intervals.set(keyOf({ asset, sensor }), recent.length > 4 ? median(recent.map(([time]) => time)) : null);
+      }
+    }
   }
 
   private drawn(one: Line, index: number, shifted: boolean): Drawn {
@@ -269,7 +271,7 @@ export class Trend {
     const show = async (): Promise<void> => {
       const pen = this.view.pens[0];
       if (!pen) return;
-      const last = (await sensorsOf(pen.asset)).find((one) => one.sensor_name === pen.sensor)?.last;
+      const last = (await call<LatestPage>("latest", [["asset", pen.asset], ["sensor", pen.sensor]])).readings[0];
       if (!last) return this.say("Nothing is stored of this sensor.");
       const end = Date.parse(last.timestamp) / 1000;
       const length = this.view.to - this.view.from;
