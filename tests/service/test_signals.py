@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_a_signal_while_the_program_is_still_read_ends_it_with_0(tmp_path: Path)
         )
         status = Path(f"/proc/{one.pid}/status")
         try:
-            wait_until(lambda status=status: _hears_sigterm(status), "it listens")
+            wait_until(partial(_hears_sigterm, status), "it listens")
             one.send_signal(signal.SIGTERM)
             _, told = one.communicate(timeout=40)
         finally:
