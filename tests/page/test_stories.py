@@ -23,7 +23,7 @@ from sensor_storage.storage.layout import Layout
 from support.aggregates import DAY, SECOND
 from support.browser import Served, Visit
 from support.samples import dead_letter, keep_dead_letters, stage_readings
-from support.troubled import MARKUP
+from support.troubled import MARKUP, SILENT, SPIKE_AT
 
 CHART = "document.querySelector('.chart').drawn()"
 HOUR = 3600 * SECOND
@@ -269,7 +269,8 @@ def test_sensors_without_end_are_listed_by_pages_and_found_by_words(visit: Visit
         page.keyboard.press("1")
         page.locator("#search").fill("asset-04 sensor-9")
         expect(page.locator(".found button.sensor")).to_have_count(30)
-        page.locator("#search").fill("asset-0499 sensor-9")
+        with visit.page.expect_request(lambda one: "asset=asset-0499" in one.url):
+            page.locator("#search").fill("asset-0499 sensor-9")  # one asset alone is looked through
         expect(page.locator(".found button.sensor")).to_have_count(1)
         page.locator(".found button.sensor").click()
         expect(page.locator(".pens li")).to_have_text("asset-0499 / sensor-9")
@@ -340,3 +341,59 @@ def test_a_browser_whose_language_is_none_shows_the_page_too(visit: Visit, serve
     visit.page.add_init_script(language)
     visit.page.goto(served.url + _address())
     assert _lines(visit.page)[0]["points"] == 360
+
+
+PAINTED = """() => {
+  const canvas = document.querySelector('.chart canvas');
+  const ink = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+  const wanted = getComputedStyle(document.body).getPropertyValue('--c0').trim();
+  const [red, green, blue] = [1, 3, 5].map((place) => parseInt(wanted.slice(place, place + 2), 16));
+  const over = document.querySelector('.u-over').getBoundingClientRect();
+  const left = over.left - canvas.getBoundingClientRect().left;
+  const above = over.top - canvas.getBoundingClientRect().top;
+  return Array.from({ length: Math.floor(over.width) }, (_, column) => {
+    let top = -1;
+    for (let row = 0; row < above + over.height; row += 1) {
+      const at = 4 * (row * canvas.width + Math.floor(left + column));
+      const far = Math.abs(ink[at] - red) + Math.abs(ink[at + 1] - green) + Math.abs(ink[at + 2] - blue);
+      if (far < 60) { top = row; break; }
+    }
+    return top;
+  });
+}"""
+
+
+def test_the_pixels_show_the_line_its_spike_and_nothing_in_the_silence(visit: Visit, served: Served) -> None:
+    page = visit.page
+    span = (SILENT[0] - HOUR, SILENT[1] + HOUR)
+    page.goto(served.url + _address(start=span[0], seconds=(span[1] - span[0]) // SECOND))
+    _lines(page)
+    painted = page.evaluate(PAINTED)
+
+    def column(time: int) -> int:
+        return round((time - span[0]) / (span[1] - span[0]) * len(painted))
+
+    silence = painted[column(SILENT[0]) + 2 : column(SILENT[1]) - 2]
+    assert len(silence) > 100
+    assert set(silence) == {-1}
+    outside = painted[3 : column(SILENT[0]) - 3] + painted[column(SILENT[1]) + 3 : -3]
+    assert sum(top > 0 for top in outside) > 0.95 * len(outside)
+    page.goto(served.url + _address(start=SPIKE_AT - HOUR, seconds=7200))
+    _lines(page)
+    tops = page.evaluate(PAINTED)
+    peak = min((top, place) for place, top in enumerate(tops) if top > 0)[1]
+    assert abs(peak - len(tops) / 2) < 4
+
+
+def test_the_wheel_zooms_to_where_it_is_turned(visit: Visit, served: Served) -> None:
+    page = visit.page
+    page.goto(served.url + _address())
+    _lines(page)
+    box = page.locator(".u-over").first.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] - 1, box["y"] + 30)
+    with page.expect_request("**/query?*"):
+        page.mouse.wheel(0, -100)
+    given = parse_qs(urlsplit(page.url).query)
+    assert given["from"][0] > "2024-01-01T00:10"
+    assert "2024-01-01T00:59:5" < given["to"][0] < "2024-01-01T01:00:05"

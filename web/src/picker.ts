@@ -8,6 +8,7 @@ import { age, value } from "./words";
 const SHOWN = 60;
 const SHOWN_OF_A_SEARCH = 12;
 const FOUND = 30;
+const LIKELY = 40;
 const PAUSE_MS = 200;
 
 export class Picker {
@@ -70,7 +71,8 @@ export class Picker {
     if (!words.length) return fill(this.found);
     const asking = (this.asking = new AbortController());
     try {
-      const page = await call<LatestPage>("latest", [["contains", words.join(" ")], ["limit", FOUND]], { signal: asking.signal });
+      const among = this.likely(words).map((asset): [string, string] => ["asset", asset]);
+      const page = await call<LatestPage>("latest", [["contains", words.join(" ")], ["limit", FOUND], ...among], { signal: asking.signal });
       const known = page.readings.map((one) => h("li", {}, this.sensor(one, true)));
       const nothing = !known.length && !this.list.childElementCount;
       fill(
@@ -83,6 +85,14 @@ export class Picker {
     } catch (error) {
       if (!asking.signal.aborted) fill(this.found, h("li", {}, state("error", told(error))));
     }
+  }
+
+  /** Where some words name few assets, these alone are looked through: quick among a million sensors. */
+  private likely(words: string[]): string[] {
+    const hits = this.assets.map((asset) => words.filter((word) => asset.toLowerCase().includes(word)).length);
+    const most = hits.reduce((a, b) => Math.max(a, b), 0);
+    const best = most ? this.assets.filter((_, index) => hits[index] === most) : [];
+    return best.length <= LIKELY ? best : [];
   }
 
   private asset(asset: string): HTMLElement {
