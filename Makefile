@@ -162,6 +162,7 @@ bench: install $(WEB)  ## Measure the speed of each stage
 	$(BIN)/python benchmarks/readiness.py
 	$(BIN)/python benchmarks/verify.py
 	$(BIN)/python benchmarks/failover.py
+	$(BIN)/python benchmarks/crowd.py
 	$(BIN)/python benchmarks/large_tree.py --files 100000
 	PYTHONPATH=tests $(BIN)/python benchmarks/page.py
 

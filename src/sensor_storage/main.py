@@ -201,10 +201,12 @@ def store_address(settings: Settings) -> tuple[str, int] | None:
     return azure_address(place) if place else None
 
 
-def build_store(settings: Settings) -> ColdStore | None:
-    """The cold store, if there is one."""
+def build_store(settings: Settings, *, may_create: bool = True) -> ColdStore | None:
+    """The cold store, if there is one; `may_create` asks it, and so fails while it is away."""
     place = cold_place(settings)
-    return open_store(place) if place else None
+    if place is None:
+        return None
+    return open_store(replace(place, create_container=place.create_container and may_create))
 
 
 def build_files(settings: Settings, layout: Layout) -> ColdFiles | None:
@@ -393,7 +395,7 @@ class ApiLoop:
             stop=stop,
             parameters=aggregate_policy(self._settings).parameters,
             files=build_files(self._settings, layout_of(self._settings)),
-            store=build_store(self._settings),
+            store=build_store(self._settings, may_create=False),  # the API answers whatever the store does
             keys=build_keys(self._settings, self._clock),
             proxy=build_proxy(self._settings),
             certificate=build_certificate(self._settings),

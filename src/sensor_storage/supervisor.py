@@ -27,6 +27,9 @@ _LONGEST_BACKOFF_SECONDS = 30.0
 _STEADY_SECONDS = 10.0
 """A worker that has run for so long is started again at once: it was killed, or its trouble is rare."""
 
+_UNREACHABLE = 4
+"""How a worker ends that needs a store at its start and does not reach it."""
+
 LIFELINE = "SENSOR_STORAGE_LIFELINE"
 _log = get("supervisor")
 
@@ -128,7 +131,10 @@ class Supervisor:
             worker.process.kill()
             worker.process.wait()
             return False
-        if status == -signal.SIGTERM:  # told before it could listen: it had begun nothing
+        if status in {
+            -signal.SIGTERM,
+            _UNREACHABLE,
+        }:  # told before it could listen, or while it waited to begin
             return True
         if status:
             _log.warning("worker_ended", worker=worker.name, status=status)

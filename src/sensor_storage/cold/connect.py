@@ -139,7 +139,6 @@ def _create_container(place: Place, container: str) -> None:
         raise Refused(
             f"create container {container}: {error.code} {error.reason}", hint="create it by hand"
         ) from None
-    except URLError as error:
-        raise Transient(
-            f"create container {container}: {error.reason}", hint="is the store reachable?"
-        ) from None
+    except OSError as error:  # a URLError, or a connection that was made and falls silent
+        why = error.reason if isinstance(error, URLError) else error
+        raise Transient(f"create container {container}: {why}", hint="is the store reachable?") from None
