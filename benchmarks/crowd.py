@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from multiprocessing import Process
 from os import environ
 from pathlib import Path
-from threading import Event
 from urllib.request import urlopen
 
 import numpy as np
@@ -130,44 +129,42 @@ def _crowd() -> Iterator[psutil.Process]:
 
 
 def _come() -> None:
-    stop, answers = Event(), Counter[str]()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    asyncio.run(_all(stop, answers))
+    answers = Counter[str]()
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(_all(answers))
     print(json.dumps({"answers": dict(sorted(answers.items()))}), flush=True)
 
 
-async def _all(stop: Event, answers: Counter[str]) -> None:
-    tasks = [_slowly(stop, sends=number % 2 == 0) for number in range(_SLOW)]
-    tasks += [_heavily(stop, answers) for _ in range(_HEAVY)]
-    await asyncio.gather(*tasks)
+async def _all(answers: Counter[str]) -> None:
+    crowd = [_slowly(sends=number % 2 == 0) for number in range(_SLOW)]
+    crowd += [_heavily(answers) for _ in range(_HEAVY)]
+    everybody = asyncio.gather(*crowd)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, everybody.cancel)
+    await everybody
 
 
-async def _slowly(stop: Event, *, sends: bool) -> None:
+async def _slowly(*, sends: bool) -> None:
     request = f"GET {_QUESTION} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
-    while not stop.is_set():
+    while True:
         with contextlib.suppress(OSError):
             reader, writer = await asyncio.open_connection("127.0.0.1", _PORT, limit=1024)
             for piece in [request[at : at + 1] for at in range(len(request))] if sends else [request]:
                 writer.write(piece)
                 await asyncio.sleep(1 if sends else 0)
-                if stop.is_set():
-                    break
             while await reader.read(100):
                 await asyncio.sleep(1)
-                if stop.is_set():
-                    break
             writer.transport.abort()
 
 
-async def _heavily(stop: Event, answers: Counter[str]) -> None:
+async def _heavily(answers: Counter[str]) -> None:
     request = f"GET {_QUESTION} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode()
-    while not stop.is_set():
+    while True:
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", _PORT)
             writer.write(request)
             head = await reader.readline()
             answers[head.split()[1].decode() if head else "none"] += 1
-            while not stop.is_set() and await reader.read(1 << 16):
+            while await reader.read(1 << 16):
                 pass
             writer.transport.abort()
             await asyncio.sleep(0.2)

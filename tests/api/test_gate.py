@@ -6,8 +6,11 @@ from threading import Event
 
 import pytest
 from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
+from starlette.types import Message
 
-from sensor_storage.api.gate import MAX_AT_ONCE, MAX_BODY_BYTES
+from sensor_storage.api.gate import MAX_AT_ONCE, MAX_BODY_BYTES, Gate, Traffic
+from sensor_storage.clock import ManualClock
 from support.sending import Send, client
 
 EVERYWHERE = ["/", "/docs", "/openapi.json", "/health", "/metrics", "/assets", "/nowhere"]
@@ -94,3 +97,35 @@ def test_head_is_answered_as_get_without_the_body(send: Send, path: str) -> None
     assert (head.status_code, head.content) == (got.status_code, b"")
     assert head.headers["content-type"] == got.headers["content-type"]
     assert send("HEAD", "/storage/flush").status_code == 405
+
+
+def test_who_takes_nothing_of_an_answer_for_long_loses_the_place(clock: ManualClock) -> None:
+    """Through the response's own task group, as a stream of readings goes."""
+    traffic = Traffic()
+    gate = Gate(StreamingResponse(iter([b"x"] * 3)), traffic, clock, stalled_seconds=0.01)
+    scope = {"type": "http", "path": "/query", "method": "GET", "headers": [], "scheme": "http", "asgi": {}}
+
+    async def nothing_more() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def taken(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()  # as a server does whose client reads nothing
+
+    for version in ("2.0", "2.4"):  # servers differ in how a response meets a fault of its connection
+        asyncio.run(gate({**scope, "asgi": {"spec_version": version}}, nothing_more, taken))
+        assert (traffic.at_once, traffic.answers["2xx"]) == (0, 1)
+        traffic.answers["2xx"] = 0
+
+
+def test_a_fault_of_the_application_is_not_taken_for_a_slow_client(clock: ManualClock) -> None:
+    async def broken(*_: object) -> Message:
+        raise TimeoutError
+
+    async def failing(*_: object) -> None:
+        raise TimeoutError
+
+    scope = {"type": "http", "path": "/query", "method": "GET", "headers": [], "scheme": "http"}
+    with pytest.raises(TimeoutError):
+        asyncio.run(Gate(failing, Traffic(), clock)(scope, broken, failing))

@@ -1,5 +1,6 @@
 """Around every request: headers that keep a browser safe, bounds of size and number, and counts for metrics."""
 
+from asyncio import timeout
 from collections import Counter
 from threading import Lock
 from typing import Final
@@ -9,10 +10,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sensor_storage.api.errors import Problem, answer_of
 from sensor_storage.clock import Clock
+from sensor_storage.log import get
 
 MAX_BODY_BYTES: Final = 1_000_000
 MAX_AT_ONCE: Final = 32
 """Fewer than the threads that answer, so that some are left to say how the service is."""
+STALLED_SECONDS: Final = 20.0
+"""Whoever takes nothing of an answer for so long is cut off: slow readers must not keep the places of all."""
 
 _ALWAYS: Final = ("/health", "/metrics")
 _HEADERS: Final = {
@@ -26,6 +30,7 @@ _HEADERS: Final = {
         " form-action 'self'; frame-ancestors 'none'; object-src 'none'"
     ),
 }
+_log = get("api")
 _HTTPS_ONLY: Final = {"strict-transport-security": "max-age=31536000"}
 
 
@@ -48,8 +53,11 @@ class Traffic:
 class Gate:
     """The outermost part of the application."""
 
-    def __init__(self, app: ASGIApp, traffic: Traffic, clock: Clock) -> None:
+    def __init__(
+        self, app: ASGIApp, traffic: Traffic, clock: Clock, *, stalled_seconds: float = STALLED_SECONDS
+    ) -> None:
         self._app = app
+        self._stalled_seconds = stalled_seconds
         self._traffic = traffic
         self._clock = clock
 
@@ -58,14 +66,19 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = self._clock.monotonic(), 500
+        began, status, stalled = self._clock.monotonic(), 500, False
 
         async def guarded(message: Message) -> None:
-            nonlocal status
+            nonlocal status, stalled
             if message["type"] == "http.response.start":
                 status = message["status"]
                 _add_headers(message, https=scope["scheme"] == "https")
-            await send(message)
+            try:
+                async with timeout(self._stalled_seconds):
+                    await send(message)
+            except TimeoutError:
+                stalled = True
+                raise
 
         counted = not scope["path"].startswith(_ALWAYS)
         refusal = self._refusal(scope, counted=counted)
@@ -77,6 +90,10 @@ class Gate:
                 await self._app({**scope, "method": "GET"}, _bounded(receive), _bodiless(guarded))
             else:
                 await self._app(scope, _bounded(receive), guarded)
+        except Exception:
+            if not stalled:
+                raise
+            _log.warning("answer_not_taken", path=scope["path"])  # the server cuts the connection off
         finally:
             self._traffic.at_once -= counted
             self._traffic.answered(status, self._clock.monotonic() - began)

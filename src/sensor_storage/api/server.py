@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import sys
 from collections.abc import Callable
 from threading import Event, Thread
 
@@ -20,6 +21,8 @@ from sensor_storage.errors import Usage
 from sensor_storage.log import get
 from sensor_storage.storage.layout import Layout
 
+_SWITCH_SECONDS = 0.0005
+"""How long a thread that makes an answer keeps the interpreter while the loop that serves everybody waits for it."""
 _GRACE_SECONDS = 5
 """Answers that are not finished so long after the end was told are cut off."""
 
@@ -47,6 +50,7 @@ def serve(
     renewed one by itself. Usage when the address can't be had or the certificate is none.
     """
     context = certificate.context() if certificate else None
+    sys.setswitchinterval(_SWITCH_SECONDS)
     with _bound(host, port) as listener:
         taken = int(listener.getsockname()[1])
         config = uvicorn.Config(
