@@ -151,7 +151,7 @@ async def _slowly(*, sends: bool) -> None:
             for piece in [request[at : at + 1] for at in range(len(request))] if sends else [request]:
                 writer.write(piece)
                 await asyncio.sleep(1 if sends else 0)
-            while await reader.read(100):
+            while await reader.read(100):  # noqa: ASYNC110 - it reads slowly, and waits for nothing
                 await asyncio.sleep(1)
             writer.transport.abort()
 

@@ -22,7 +22,7 @@ from sensor_storage.log import get
 from sensor_storage.storage.layout import Layout
 
 _SWITCH_SECONDS = 0.0005
-"""How long a thread that makes an answer keeps the interpreter while the loop that serves everybody waits for it."""
+"""So long a thread that makes an answer keeps the interpreter while the loop that serves everybody waits."""
 _GRACE_SECONDS = 5
 """Answers that are not finished so long after the end was told are cut off."""
 
