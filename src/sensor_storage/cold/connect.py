@@ -1,27 +1,20 @@
 """A cold store by its URL, or by the Azure settings that are a short form of one."""
 
-import base64
-import hashlib
-import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from email.utils import formatdate
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
-from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
-from urllib.request import Request, urlopen
 
 from obstore.store import from_url
 
+from sensor_storage.cold.azure_rest import Account, create_container
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.cold.objects import ObjectStore
-from sensor_storage.cold.store import ColdStore, Refused
-from sensor_storage.errors import Transient, Usage
+from sensor_storage.cold.store import ColdStore
+from sensor_storage.errors import Usage
 
-_API_VERSION: Final = "2021-12-02"
-_CONFLICT: Final = 409
 _AZURE: Final = frozenset({"az", "azure", "abfs", "abfss", "adl"})
 _CONNECTION_WORDS: Final = {
     "AccountName": "account_name",
@@ -85,7 +78,7 @@ def open_store(place: Place) -> ColdStore:
         if place.endpoint.startswith("http://"):
             options["client_options"]["allow_http"] = True
         if place.create_container:
-            _create_container(place, parts.netloc)
+            create_container(account_of(place), parts.netloc)
     try:
         store = from_url(place.url, **options)
     except Exception as error:
@@ -111,34 +104,11 @@ def _azure(place: Place) -> Mapping[str, str]:
     return {key: value for key, value in given.items() if value}
 
 
-def _create_container(place: Place, container: str) -> None:
-    """PUT the container; one that is there already is fine. By account key or SAS token."""
-    endpoint = place.endpoint or f"https://{place.account}.blob.core.windows.net"
-    url = f"{endpoint.rstrip('/')}/{container}?restype=container"
-    date = formatdate(datetime.now(UTC).timestamp(), usegmt=True)
-    headers = {"x-ms-date": date, "x-ms-version": _API_VERSION, "Content-Length": "0"}
-    if place.key:
-        path = urlsplit(url).path
-        dated = f"x-ms-date:{date}\nx-ms-version:{_API_VERSION}"
-        words = "PUT" + "\n" * 12 + f"{dated}\n/{place.account}{path}\nrestype:container"
-        signature = hmac.new(base64.b64decode(place.key), words.encode(), hashlib.sha256).digest()
-        headers["Authorization"] = f"SharedKey {place.account}:{base64.b64encode(signature).decode()}"
-    elif place.sas_token:
-        url += "&" + place.sas_token.lstrip("?")
-    else:
-        raise Usage(
-            "AZURE_CREATE_CONTAINER needs an account key or a SAS token",
-            hint=f"create it once: az storage container create --name {container}",
-        )
-    try:
-        with urlopen(Request(url, method="PUT", headers=headers), timeout=20):  # noqa: S310 - the endpoint set
-            return
-    except HTTPError as error:
-        if error.code == _CONFLICT:
-            return
-        raise Refused(
-            f"create container {container}: {error.code} {error.reason}", hint="create it by hand"
-        ) from None
-    except OSError as error:  # a URLError, or a connection that was made and falls silent
-        why = error.reason if isinstance(error, URLError) else error
-        raise Transient(f"create container {container}: {why}", hint="is the store reachable?") from None
+def account_of(place: Place) -> Account:
+    """The Azure account of a place."""
+    return Account(place.account, place.key, place.sas_token, place.endpoint)
+
+
+def container_of(place: Place) -> str:
+    """The container of a place in Azure."""
+    return urlsplit(place.url).netloc.split("@")[0]

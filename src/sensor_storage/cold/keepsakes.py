@@ -11,13 +11,15 @@ from typing import Final
 
 import msgspec
 
+from sensor_storage.cold.manifests import FOLDER, encode_manifest, manifest_name
 from sensor_storage.cold.store import Changed, ColdStore
 from sensor_storage.cold.upload import UploadReport
 from sensor_storage.errors import Damaged, SensorStorageError
 from sensor_storage.log import get
 from sensor_storage.storage.catalog import Catalog
+from sensor_storage.storage.known import HOUR_SECONDS
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.parquet import CheckedFile, file_digest
+from sensor_storage.storage.parquet import CheckedFile, file_digest, stored_digest
 from sensor_storage.storage.receipts import Receipt
 from sensor_storage.storage.safe_offsets import SafeOffset, safe_offsets
 
@@ -57,6 +59,11 @@ class Keepsakes:
             except SensorStorageError as error:
                 report.failed += 1
                 report.errors[name] = str(error)
+        try:
+            self._tell_receipts(now)
+        except SensorStorageError as error:
+            report.failed += 1
+            report.errors[f"{self._prefix}/{FOLDER}"] = str(error)
         if not report.failed:
             self._publish(Published(now, self._group, offsets))
 
@@ -78,6 +85,19 @@ class Keepsakes:
         report.uploaded += 1
         report.bytes += len(content)
 
+    def _tell_receipts(self, now: float) -> None:
+        """Write the manifest of each hour of uploads that has more to tell."""
+        told = self._receipts.newest(f"{self._prefix}/{FOLDER}/")
+        for hour in self._catalog.known.hours(told - HOUR_SECONDS):
+            name = manifest_name(self._prefix, hour)
+            files = self._catalog.known.of_hour(hour)
+            content = encode_manifest(files)
+            digest, held = stored_digest(content), self._receipts.find(name)
+            if held is None or held.local_digest != digest:
+                etag = self._replace(name, content, {"digest": digest})
+                receipt = Receipt(name, etag, len(content), digest, digest, len(files), digest, now)
+                self._receipts.record([(None, receipt)])
+
     def _publish(self, document: Published) -> None:
         self._replace(f"{self._prefix}/safe-offsets.json", msgspec.json.encode(document), {})
         self.published = document
@@ -95,16 +115,17 @@ class Keepsakes:
             return blob.etag
 
 
-def published(store: ColdStore) -> list[Published]:
-    """What each service that writes to this store has published."""
-    found = []
+def published(store: ColdStore) -> dict[str, Published]:
+    """What each service that writes to this store has published, by its name."""
+    found = {}
     for page in store.pages(f"{SERVICES}/"):
         for blob in page:
             if blob.name.endswith("/safe-offsets.json"):
                 held = BytesIO()
                 if store.download(blob.name, held):
                     try:
-                        found.append(msgspec.json.decode(held.getvalue(), type=Published))
+                        service = blob.name.split("/")[1]
+                        found[service] = msgspec.json.decode(held.getvalue(), type=Published)
                     except msgspec.DecodeError as error:
                         raise Damaged(f"{blob.name}: {error}") from error
     return found

@@ -23,7 +23,7 @@ from sensor_storage.errors import SensorStorageError, Transient
 
 _PREFIX: Final = "sensor_storage_"
 _REFUSALS: Final = {
-    "BlobArchived": "rehydrate the blob: `sensor-storage restore` tells how",
+    "BlobArchived": "ask for it: sensor-storage restore --rehydrate, with --from and --to; it takes hours",
     "BlobBeingRehydrated": "the blob is on its way out of the archive; this may take hours",
     "BlobImmutableDueToPolicy": "the container's immutability policy forbids changes to it",
     "ContainerNotFound": "create the container, or let the service: AZURE_CREATE_CONTAINER=true",

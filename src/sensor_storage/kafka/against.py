@@ -7,6 +7,7 @@ taken, tombstones. What is stored of these is told apart from what should not be
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -77,13 +78,21 @@ class AgainstKafka:
     """Compares a data directory with the broker."""
 
     def __init__(
-        self, layout: Layout, log: LogReader, ids: Mapping[str, str], decode: Decode, progress: Progress
+        self,
+        layout: Layout,
+        log: LogReader,
+        ids: Mapping[str, str],
+        decode: Decode,
+        progress: Progress,
+        *,
+        find: Callable[[Path], Path] | None = None,
     ) -> None:
         self._layout = layout
         self._log = log
         self._ids = ids
         self._decode = decode
         self._progress = progress
+        self._find = find
         self._compared = 0
 
     def run(self, entries: Iterable[LedgerEntry]) -> Against:
@@ -122,7 +131,7 @@ class AgainstKafka:
         found: Against,
     ) -> None:
         holdings = Holdings(windows, dead_letter_offsets(self._layout)[0])
-        stored_rows(self._layout, holdings.add)
+        stored_rows(self._layout, holdings.add, self._find)
         short: dict[Source, list[tuple[int, int]]] = {}
         for window in windows:
             report = reports[window.place]
@@ -185,7 +194,7 @@ class AgainstKafka:
             for source, some in short.items()
         }
         elements = Elements(wanted)
-        stored_rows(self._layout, elements.add)
+        stored_rows(self._layout, elements.add, self._find)
         for source, some in short.items():
             for offset, made in some[:_MOST_SHORT]:
                 lacking = sorted(set(range(made)) - elements.of(source, offset))

@@ -1,6 +1,7 @@
 """Where the ledger's memory has holes: offsets that were consumed, and that it does not answer for."""
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 from sensor_storage.kafka.consumer import Partition
 from sensor_storage.storage.holdings import Window
@@ -13,7 +14,7 @@ from sensor_storage.storage.verify import stored_rows
 Place = tuple[str, str, int]
 
 
-def tree_bounds(layout: Layout) -> dict[Place, Span]:
+def tree_bounds(layout: Layout, find: Callable[[Path], Path] | None = None) -> dict[Place, Span]:
     """By partition the first offset of which a reading is stored, and the one after the last."""
     found: dict[Place, Span] = {}
 
@@ -23,7 +24,7 @@ def tree_bounds(layout: Layout) -> dict[Place, Span]:
             span = min(first, total.first_offset), max(stop, total.last_offset + 1)
             found[total.source[:3]] = span
 
-    stored_rows(layout, note)
+    stored_rows(layout, note, find)
     return found
 
 

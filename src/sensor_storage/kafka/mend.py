@@ -11,6 +11,7 @@ answers for later ones, the entry says what is stored afterwards.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +62,9 @@ class Mender:
         names: Callable[[], StagedName],
         compression: str,
         replayed: Mapping[Source, NDArray[np.int64]],
+        find: Callable[[Path], Path] | None = None,
     ) -> None:
+        self._find = find
         self._replayed = replayed
         self._layout = layout
         self._disk = disk
@@ -84,7 +87,7 @@ class Mender:
 
     def _pass(self, windows: list[Window], *, are_holes: bool) -> None:
         holdings = Holdings(windows, dead_letter_offsets(self._layout)[0])
-        stored_rows(self._layout, holdings.add)  # 1
+        stored_rows(self._layout, holdings.add, self._find)  # 1
         for window in windows:
             there = self._at_kafka(window)
             if there.start > window.start:

@@ -52,7 +52,8 @@ CREATE TABLE IF NOT EXISTS aggregate_file (
 CREATE TABLE IF NOT EXISTS aggregate_total (files INTEGER, size_bytes INTEGER);
 INSERT INTO aggregate_total SELECT 0, 0 WHERE NOT EXISTS (SELECT 1 FROM aggregate_total);
 CREATE TRIGGER IF NOT EXISTS aggregate_added AFTER INSERT ON aggregate_file BEGIN
-    UPDATE aggregate_total SET files = files + 1, size_bytes = size_bytes + NEW.size_bytes;
+    UPDATE aggregate_total SET
+        files = files + (NEW.cold = 0), size_bytes = size_bytes + (NEW.cold = 0) * NEW.size_bytes;
 END;
 CREATE TRIGGER IF NOT EXISTS aggregate_moved AFTER UPDATE OF size_bytes, cold ON aggregate_file BEGIN
     UPDATE aggregate_total SET

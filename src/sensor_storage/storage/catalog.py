@@ -18,6 +18,7 @@ from sensor_storage.errors import DiskFull
 from sensor_storage.model import SensorHour, Series
 from sensor_storage.storage.aggregate_catalog import AGGREGATE_TABLES, AggregateCatalog
 from sensor_storage.storage.hour_files import HourFile
+from sensor_storage.storage.known import KnownFiles
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.parquet import Totals
 from sensor_storage.storage.receipts import RECEIPT_TABLES, Receipts
@@ -42,7 +43,10 @@ CREATE TABLE IF NOT EXISTS hour_file (
 CREATE TABLE IF NOT EXISTS total (files INTEGER, rows INTEGER, size_bytes INTEGER);
 INSERT INTO total SELECT 0, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM total);
 CREATE TRIGGER IF NOT EXISTS added AFTER INSERT ON hour_file BEGIN
-    UPDATE total SET files = files + 1, rows = rows + NEW.rows, size_bytes = size_bytes + NEW.size_bytes;
+    UPDATE total SET
+        files = files + (NEW.cold = 0),
+        rows = rows + NEW.rows,
+        size_bytes = size_bytes + (NEW.cold = 0) * NEW.size_bytes;
 END;
 CREATE TRIGGER IF NOT EXISTS moved AFTER UPDATE OF rows, size_bytes, cold ON hour_file BEGIN
     UPDATE total SET
@@ -125,6 +129,7 @@ class Catalog:
         self._db.execute("PRAGMA busy_timeout = 5000")
         self.aggregates = AggregateCatalog(self._db, self._room)
         self.receipts = Receipts(self._db, self._room)
+        self.known = KnownFiles(self._db, self._room)
 
     def _room(self) -> AbstractContextManager[None]:
         return _room_for(self._layout.catalog)

@@ -435,6 +435,8 @@ def _varies(column: Any) -> bool:  # noqa: ANN401 - a chunked array
         return len(array.dictionary) > 1
     if column.null_count == len(column):
         return False
+    if column.null_count:
+        return True
     return not pa.types.is_integer(array.type) or column.num_chunks > 1 or _differ(array.to_numpy())
 
 

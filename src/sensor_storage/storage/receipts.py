@@ -36,6 +36,14 @@ CREATE TABLE IF NOT EXISTS receipt (
     local_digest TEXT NOT NULL,
     uploaded_at REAL NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS receipt_when ON receipt (uploaded_at);
+CREATE TABLE IF NOT EXISTS receipt_of (
+    name TEXT PRIMARY KEY,
+    level TEXT NOT NULL,
+    asset TEXT NOT NULL,
+    sensor TEXT NOT NULL,
+    period INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS upload_due (
     place INTEGER NOT NULL,
     level TEXT NOT NULL,
@@ -137,6 +145,11 @@ class Receipts:
             yield from page
             after = page[-1].name
 
+    def newest(self, prefix: str) -> float:
+        """When the latest of the blobs whose name begins so was uploaded; 0 where there is none."""
+        query = "SELECT COALESCE(MAX(uploaded_at), 0) FROM receipt WHERE name >= ? AND name < ?"
+        return float(self._db.execute(query, (prefix, prefix + "\U0010ffff")).fetchone()[0])
+
     def sums(self) -> tuple[int, int]:
         """How many blobs there are receipts of, and their bytes."""
         row = self._db.execute("SELECT COUNT(*), COALESCE(SUM(size_bytes), 0) FROM receipt").fetchone()
@@ -175,8 +188,13 @@ class Receipts:
         with self._room(), self._db:
             for due, receipt in done:
                 self._db.execute("INSERT OR REPLACE INTO receipt VALUES (?, ?, ?, ?, ?, ?, ?, ?)", receipt)
-                if due and self._digest(due) in {None, "", receipt.local_digest}:
-                    self._drop(due)
+                if due:
+                    self._db.execute(
+                        "INSERT OR REPLACE INTO receipt_of VALUES (?, ?, ?, ?, ?)",
+                        (receipt.name, due.level, *due.series, due.period),
+                    )
+                    if self._digest(due) in {None, "", receipt.local_digest}:
+                        self._drop(due)
 
     def postpone(self, failed: Iterable[tuple[Due, float, str]]) -> None:
         """Try these again, not before the time given."""

@@ -16,11 +16,14 @@ still there then is reported. So the service may run meanwhile.
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.findings import Finding
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.look import Look, Progress, Witness
+from sensor_storage.storage.parquet import CheckedFile
 from sensor_storage.storage.readings import Readings
 from sensor_storage.storage.tally import Difference, Tally
 from sensor_storage.storage.trace import Trace
@@ -69,9 +72,22 @@ def verify(
     return look.report(every[:_MAX_FINDINGS], len(every), differences)
 
 
-def stored_rows(layout: Layout, use: Callable[[Readings], None]) -> None:
-    """Give every stored reading once, in blocks; damaged files are passed over, for `verify` names them."""
+def stored_rows(
+    layout: Layout, use: Callable[[Readings], None], find: Callable[[Path], Path] | None = None
+) -> None:
+    """Give every stored reading once, in blocks; damaged files are passed over, for `verify` names them.
+
+    Files that are in the cold store alone are read where `find` has them.
+    """
     Look(layout, None, full=True, trace=Trace(()), progress=None, witness=None, use=use).take()
+    if find is None or not layout.catalog.exists():
+        return
+    with closing(Catalog(layout, read_only=True)) as catalog:
+        for entry in catalog.cold_files():
+            if not entry.path.exists():
+                file = CheckedFile(find(entry.path))
+                for group in file.groups():
+                    use(file.rows(group.start, group.stop))
 
 
 def _open_catalog(layout: Layout, *, writable: bool) -> tuple[Catalog | None, list[Finding]]:

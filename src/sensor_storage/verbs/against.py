@@ -5,7 +5,7 @@ import msgspec
 from sensor_storage.config import Settings
 from sensor_storage.kafka.against import Against, AgainstKafka, PartitionAgainst
 from sensor_storage.kafka.topics import TopicDirectory
-from sensor_storage.main import build_decoder, build_log_reader
+from sensor_storage.main import build_decoder, build_files, build_log_reader
 from sensor_storage.storage.held_staging import entries_now
 from sensor_storage.storage.layout import Layout
 from sensor_storage.verbs.options import Output
@@ -40,7 +40,9 @@ def compare_with_kafka(output: Output, settings: Settings, layout: Layout) -> Ag
         sorted({entry.source.topic for entry in entries})
     )
     decode = build_decoder(settings).decode
-    return AgainstKafka(layout, build_log_reader(settings), ids, decode, progress).run(entries)
+    files = build_files(settings, layout)
+    log = build_log_reader(settings)
+    return AgainstKafka(layout, log, ids, decode, progress, find=files.find if files else None).run(entries)
 
 
 def tell_against(output: Output, against: Against) -> None:

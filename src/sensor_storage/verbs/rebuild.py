@@ -7,10 +7,13 @@ from pathlib import Path
 import click
 
 from sensor_storage.aggregation.check import adopt
+from sensor_storage.clock import SystemClock
+from sensor_storage.cold.recovery import Recovery
 from sensor_storage.config import Settings
 from sensor_storage.errors import Damaged
-from sensor_storage.main import aggregate_policy
+from sensor_storage.main import aggregate_policy, build_store, instance_id
 from sensor_storage.storage.catalog import Catalog
+from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.hour_files import HourFile, describe
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import own
@@ -20,7 +23,7 @@ from sensor_storage.verbs.options import Output, data_layout, output_options, se
 
 EPILOG = """\b
 Examples:
-  sensor-storage rebuild --data ./plant     the catalog, from hour files and aggregates
+  sensor-storage rebuild --data ./plant     the catalog, from files and the cold store's manifests
   sensor-storage rebuild aggregates         every aggregate, from the hour files
 
 For the catalog the service must not run; for aggregates a running one is asked to do it. Exit codes: 0 done;
@@ -59,11 +62,18 @@ def make_catalog(output: Output, settings: Settings, layout: Layout) -> tuple[in
                     {"finding": "damaged", "where": layout.relative(path)}, f"damaged: {error.message}"
                 )
 
+    store = build_store(settings)
+    if store:
+        store.look("services")  # the store has to answer before what is known of it goes
     for suffix in ("", "-wal", "-shm"):
         layout.catalog.with_name(layout.catalog.name + suffix).unlink(missing_ok=True)
     with closing(Catalog(layout)) as catalog:
         count = catalog.replace(described())
-        return count, adopt(layout, catalog.aggregates, aggregate_policy(settings)), len(damaged)
+        aggregates = adopt(layout, catalog.aggregates, aggregate_policy(settings))
+        if store:
+            name = instance_id(settings, layout)
+            Recovery(layout, Disk(layout.root), store, name).take(catalog, SystemClock().now())
+        return count, aggregates, len(damaged)
 
 
 def _catalog(output: Output, settings: Settings, layout: Layout) -> int:

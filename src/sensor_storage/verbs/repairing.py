@@ -26,7 +26,13 @@ from sensor_storage.config import Settings
 from sensor_storage.kafka.holes import plan_holes, tree_bounds
 from sensor_storage.kafka.mend import Mended, Mender
 from sensor_storage.kafka.topics import TopicDirectory
-from sensor_storage.main import aggregate_policy, build_compactor, build_decoder, build_log_reader
+from sensor_storage.main import (
+    aggregate_policy,
+    build_compactor,
+    build_decoder,
+    build_files,
+    build_log_reader,
+)
 from sensor_storage.model import Source
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Disk
@@ -94,8 +100,9 @@ def _compact(settings: Settings, layout: Layout) -> None:
 
 def _mend(output: Output, settings: Settings, layout: Layout, disk: Disk, *, forgotten: bool) -> Mended:
     report = verify(layout, full=True, mark=False)
-    log = build_log_reader(settings)
-    entries, committed, bounds = entries_now(layout), log.committed(), tree_bounds(layout)
+    log, files = build_log_reader(settings), build_files(settings, layout)
+    find = files.find if files else None
+    entries, committed, bounds = entries_now(layout), log.committed(), tree_bounds(layout, find)
     topics = {entry.source.topic for entry in entries} | {place[0] for place in bounds}
     ids = TopicDirectory(settings.kafka.client_properties()).ids(
         sorted(topics | {topic for topic, _ in committed})
@@ -116,6 +123,7 @@ def _mend(output: Output, settings: Settings, layout: Layout, disk: Disk, *, for
         names=lambda: StagedName(created, worker, next(numbers), 0),
         compression=settings.storage.parquet_compression,
         replayed=replayed_offsets(entries),
+        find=find,
     ).mend(differing, holes)
 
 

@@ -13,6 +13,7 @@ from sensor_storage.storage.findings import Finding
 from sensor_storage.storage.verify import verify
 from sensor_storage.storage.verify_report import PartitionReport, VerifyReport
 from sensor_storage.verbs.against import against_summary, compare_with_kafka, tell_against
+from sensor_storage.verbs.auditing import audit
 from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
 from sensor_storage.verbs.repairing import look_at_aggregates, repair
 
@@ -21,6 +22,7 @@ Examples:
   sensor-storage verify                 what has changed since the last time
   sensor-storage verify --full          every row of every file
   sensor-storage verify --against-kafka every message the broker still has, as well
+  sensor-storage verify --cold --full   every blob the store has of ours, read back
   sensor-storage verify --repair        make whole what Kafka still has; stop the service first
   sensor-storage verify --json | jq 'select(.type=="summary")'
 
@@ -34,6 +36,9 @@ _PROGRESS_FILES = 500
 @click.option("--full", is_flag=True, help="Read every row again, also of files found good before.")
 @click.option("--against-kafka", is_flag=True, help="Compare with the messages that Kafka still has.")
 @click.option(
+    "--cold", is_flag=True, help="Hold every receipt against the cold store; with --full its content."
+)
+@click.option(
     "--repair",
     "repairs",
     is_flag=True,
@@ -41,7 +46,9 @@ _PROGRESS_FILES = 500
 )
 @output_options
 @settings_options
-def command(output: Output, settings: Settings, full: bool, against_kafka: bool, repairs: bool) -> int:
+def command(
+    *, output: Output, settings: Settings, full: bool, against_kafka: bool, cold: bool, repairs: bool
+) -> int:
     """Prove from the files that every message consumed is stored exactly once, and that no file is damaged."""
     began = time.monotonic()
     layout = data_layout(settings)
@@ -59,6 +66,7 @@ def command(output: Output, settings: Settings, full: bool, against_kafka: bool,
     for partition in report.partitions:
         output.item({"kind": "partition", **msgspec.to_builtins(partition)}, _partition_line(partition))
     tell_against(output, against)
+    audited = audit(output, settings, layout, full=full) if cold else {}
     for finding in [*report.findings, *aggregates.findings, *against.findings]:
         text = f"{finding.kind}: {finding.where}: {finding.detail}" + (
             f" ({finding.hint})" if finding.hint else ""
@@ -67,11 +75,13 @@ def command(output: Output, settings: Settings, full: bool, against_kafka: bool,
     seconds = round(time.monotonic() - began, 1)
     further = [*aggregates.findings, *against.findings]
     output.summary(
-        _summary(report, aggregates, further, seconds) | (against_summary(against) if against_kafka else {}),
+        _summary(report, aggregates, further, seconds)
+        | (against_summary(against) if against_kafka else {})
+        | ({"cold": audited} if cold else {}),
         _verdict(report, aggregates, further, seconds),
         answer=True,
     )
-    return 0 if whole and report.clean and not further else 1
+    return 0 if whole and report.clean and not further and not audited.get("bad") else 1
 
 
 def _partition_line(item: PartitionReport) -> str:

@@ -1,0 +1,95 @@
+"""The requests to Azure Blob Storage that the client library has not: make a container, change a blob's tier.
+
+Signed as `https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key` says.
+"""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import formatdate
+from typing import Final
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlsplit
+from urllib.request import Request, urlopen
+
+from sensor_storage.cold.store import Refused
+from sensor_storage.errors import Transient, Usage
+
+_API_VERSION: Final = "2021-12-02"
+_CONFLICT: Final = 409
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A storage account and what opens it."""
+
+    name: str
+    key: str = field(default="", repr=False)
+    sas_token: str = field(default="", repr=False)
+    endpoint: str = ""
+
+
+def create_container(account: Account, container: str) -> None:
+    """PUT the container; one that is there already is fine. By account key or SAS token."""
+    if not account.key and not account.sas_token:
+        raise Usage(
+            "AZURE_CREATE_CONTAINER needs an account key or a SAS token",
+            hint=f"create it once: az storage container create --name {container}",
+        )
+    try:
+        _put(account, container, {"restype": "container"}, {})
+    except HTTPError as error:
+        if error.code != _CONFLICT:
+            raise Refused(
+                f"create container {container}: {error.code} {error.reason}", hint="create it by hand"
+            ) from None
+
+
+def rehydrate(account: Account, container: str, name: str) -> None:
+    """Ask for an archived blob to be moved to the tier Hot, which takes hours; one that is not archived is fine."""
+    if not account.key and not account.sas_token:
+        raise Usage(
+            "moving a blob out of the archive needs an account key or a SAS token",
+            hint=f"az storage blob set-tier --tier Hot --container-name {container} --name {name}",
+        )
+    headers = {"x-ms-access-tier": "Hot", "x-ms-rehydrate-priority": "Standard"}
+    try:
+        _put(account, f"{container}/{quote(name)}", {"comp": "tier"}, headers)
+    except HTTPError as error:
+        if error.code != _CONFLICT:  # it is on its way already
+            raise Refused(
+                f"rehydrate {name}: {error.code} {error.reason}", hint="is the account one with tiers?"
+            ) from None
+
+
+def _put(account: Account, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> None:
+    """PUT with an empty body. HTTPError for an answer that says no."""
+    endpoint = account.endpoint or f"https://{account.name}.blob.core.windows.net"
+    asked = "&".join(f"{key}={value}" for key, value in sorted(query.items()))
+    url = f"{endpoint.rstrip('/')}/{path}?{asked}"
+    date = formatdate(datetime.now(UTC).timestamp(), usegmt=True)
+    dated = {**headers, "x-ms-date": date, "x-ms-version": _API_VERSION}
+    sent = {**dated, "Content-Length": "0"}
+    if account.key:
+        words = (
+            "PUT"
+            + "\n" * 12
+            + "".join(f"{key}:{value}\n" for key, value in sorted(dated.items()))
+            + f"/{account.name}{urlsplit(url).path}"
+            + "".join(f"\n{key}:{value}" for key, value in sorted(query.items()))
+        )
+        signature = hmac.new(base64.b64decode(account.key), words.encode(), hashlib.sha256).digest()
+        sent["Authorization"] = f"SharedKey {account.name}:{base64.b64encode(signature).decode()}"
+    else:
+        url += "&" + account.sas_token.lstrip("?")
+    try:
+        with urlopen(Request(url, method="PUT", headers=sent), timeout=20):  # noqa: S310 - the endpoint set
+            return
+    except HTTPError:
+        raise
+    except (URLError, OSError) as error:
+        why = error.reason if isinstance(error, URLError) else error
+        raise Transient(f"{path}: {why}", hint="is the store reachable?") from None

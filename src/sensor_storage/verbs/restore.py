@@ -1,0 +1,278 @@
+"""`restore`: files of a range back to this disk, or into a folder; archived ones asked for; a lost disk."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from shutil import copyfile
+
+import click
+
+from sensor_storage.clock import SystemClock
+from sensor_storage.cold.azure_rest import rehydrate
+from sensor_storage.cold.connect import account_of, container_of
+from sensor_storage.cold.files import ColdFiles
+from sensor_storage.cold.keepsakes import Published, published
+from sensor_storage.cold.recovery import Recovery, plan_rewind
+from sensor_storage.cold.store import ColdStore, Refused
+from sensor_storage.cold.thaw import Thaw
+from sensor_storage.config import Settings
+from sensor_storage.errors import SensorStorageError, Transient, Usage
+from sensor_storage.kafka.rewind import plan_offsets, set_offsets
+from sensor_storage.kafka.topics import TopicDirectory
+from sensor_storage.main import build_files, build_log_reader, build_store, cold_place, layout_of
+from sensor_storage.storage.catalog import Catalog
+from sensor_storage.storage.durable import Disk
+from sensor_storage.storage.hour_files import HourFile, describe
+from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.ownership import own
+from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
+
+EPILOG = """\b
+Examples:
+  sensor-storage restore --from 2026-11-01 --to 2026-11-08 --into ./week   plain files, anywhere
+  sensor-storage restore --asset press-7 --from 2026-11-01 --to 2026-11-02
+  sensor-storage restore --rehydrate --from 2024-01-01 --to 2024-02-01    ask for archived blobs
+  sensor-storage restore --rewind --dry-run                        what a new disk would get
+  sensor-storage restore --rewind                                  a new disk in place of a lost one
+
+Without --into files come back into the data directory; its service must not run, and cleanup removes them again.
+For --rewind every service of the consumer group must be stopped. Times without an offset are UTC. Exit codes:
+0 good; 1 some files are missing or damaged; 2 usage; 3 some are in the archive; 4 Kafka or the store does not
+answer; 5 a service runs on the directory."""
+_TIMES = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"])
+_PROGRESS_FILES = 1000
+_LEAVE_SECONDS = 75.0
+_AGAIN_SECONDS = 2.0
+
+
+@click.command("restore", epilog=EPILOG)
+@click.option("--asset", "assets", multiple=True, help="Only of this asset; may be given again.")
+@click.option("--from", "start", type=_TIMES, help="From this time on.")
+@click.option("--to", "stop", type=_TIMES, help="Before this time.")
+@click.option("--into", type=click.Path(file_okay=False, path_type=Path), help="A folder for the copies.")
+@click.option("--rehydrate", "thaw", is_flag=True, help="Only ask Azure to move archived blobs to Hot.")
+@click.option("--rewind", is_flag=True, help="Take a new disk in place of a lost one.")
+@click.option("--service", default="", help="Whose disk it was, for --rewind; by default the only one.")
+@click.option("--dry-run", is_flag=True, help="Only tell.")
+@output_options
+@settings_options
+def command(
+    *,
+    output: Output,
+    settings: Settings,
+    assets: tuple[str, ...],
+    start: datetime | None,
+    stop: datetime | None,
+    into: Path | None,
+    thaw: bool,
+    rewind: bool,
+    service: str,
+    dry_run: bool,
+) -> int:
+    """Bring readings back from the cold store."""
+    store = build_store(settings)
+    if store is None:
+        raise Usage("no cold store is set", hint="set COLD_STORE_URL or AZURE_STORAGE_ACCOUNT")
+    if rewind:
+        if assets or start or stop or into or thaw:
+            raise Usage("--rewind takes all of a disk", hint="leave out the other options")
+        return _rewind(output, settings, store, service, dry_run=dry_run)
+    layout = data_layout(settings)
+    if not layout.catalog.exists():
+        raise Usage(
+            "there is no catalog, so nothing is known of the cold store",
+            hint="sensor-storage restore --rewind, for a lost disk",
+        )
+    with closing(Catalog(layout, read_only=True)) as catalog:
+        wanted = list(_wanted(catalog, assets, _seconds(start), _seconds(stop)))
+    if dry_run:
+        output.items(
+            ({"file": layout.relative(one.path), "rows": one.rows} for one in wanted), ("file", "rows")
+        )
+        output.summary(
+            {"files": len(wanted), "dry_run": True}, f"{len(wanted):,} files are only in the store"
+        )
+        return 0
+    if thaw:
+        return _rehydrate(output, settings, layout, wanted)
+    return _bring(output, settings, layout, wanted, into)
+
+
+def _wanted(
+    catalog: Catalog, assets: tuple[str, ...], start: float | None, stop: float | None
+) -> Iterator[HourFile]:
+    """The files of readings that are only in the cold store, of these assets and times."""
+    for file in catalog.cold_files():
+        began = file.key.hour * 3600
+        early = start is not None and began + 3600 <= start
+        late = stop is not None and began >= stop
+        if not early and not late and (not assets or file.key.series.asset in assets):
+            yield file
+
+
+def _bring(
+    output: Output, settings: Settings, layout: Layout, wanted: list[HourFile], into: Path | None
+) -> int:
+    """Bring the files back, one after the other; those the store refuses are told of."""
+    files = build_files(settings, layout)
+    if files is None:
+        raise Usage("no cold store is set", hint="set COLD_STORE_URL or AZURE_STORAGE_ACCOUNT")
+    refused = 0
+    with _into(layout, files, into) if into else _back(layout, files) as bring:
+        for number, one in enumerate(wanted, 1):
+            try:
+                bring(one)
+            except Refused as error:
+                refused += 1
+                where = layout.relative(one.path)
+                output.item({"file": where, "error": error.message}, f"{error.message} ({error.hint})")
+            if number % _PROGRESS_FILES == 0:
+                output.progress({"files": number}, f"{number:,} of {len(wanted):,} files …")
+    came = len(wanted) - refused
+    output.summary({"files": came, "refused": refused}, f"{came:,} files brought back, {refused:,} refused")
+    return 3 if refused else 0
+
+
+@contextmanager
+def _into(layout: Layout, files: ColdFiles, folder: Path) -> Iterator[Callable[[HourFile], None]]:
+    """What copies a file into the same tree below a folder."""
+    there, disk = Layout(folder.absolute() / "raw"), Disk(folder.absolute())
+
+    def bring(one: HourFile) -> None:
+        copy = files.find(layout.hour_file(one.key))
+        with disk.writing(there.hour_file(one.key)) as aside:
+            copyfile(copy, aside.path)
+            disk.publish([aside])
+
+    yield bring
+
+
+@contextmanager
+def _back(layout: Layout, files: ColdFiles) -> Iterator[Callable[[HourFile], None]]:
+    """What puts a file back in its place."""
+    with own(layout), closing(Catalog(layout)) as catalog:
+        thaw = Thaw(layout, Disk(layout.root), catalog, files)
+
+        def bring(one: HourFile) -> None:
+            thaw.restore(one.path)
+            catalog.record([describe(one.path)])
+
+        yield bring
+
+
+def _rehydrate(output: Output, settings: Settings, layout: Layout, wanted: list[HourFile]) -> int:
+    place = cold_place(settings)
+    if place is None or not place.account:
+        raise Usage("only Azure Blob Storage has an archive tier", hint="leave out --rehydrate")
+    for one in wanted:
+        rehydrate(account_of(place), container_of(place), layout.relative(one.path))
+    output.summary({"asked": len(wanted)}, f"{len(wanted):,} blobs asked for; those archived take hours")
+    return 0
+
+
+def _rewind(output: Output, settings: Settings, store: ColdStore, service: str, *, dry_run: bool) -> int:
+    layout = layout_of(settings)
+    documents = published(store)
+    name = _service(settings, layout, documents, service)
+    layout.root.mkdir(parents=True, exist_ok=True)
+    if not Recovery.may_begin(layout):
+        raise Usage(
+            f"{layout.root} is not empty",
+            hint="a new disk starts empty: name another by --data, or move it away",
+        )
+    with own(layout):
+        disk = Disk(layout.root)
+
+        def progress(number: int) -> None:
+            if number % _PROGRESS_FILES == 0:
+                output.progress({"files": number}, f"{number:,} blobs …")
+
+        recovery = Recovery(layout, disk, store, name, progress=progress)
+        ledger = recovery.ledger()
+        plan = plan_rewind((entry for day in ledger.values() for entry in day), documents[name].offsets)
+        offsets = _offsets(settings, documents, plan.offsets)
+        for (topic, partition), (offset, _) in sorted(offsets.items()):
+            output.item(
+                {"topic": topic, "partition": partition, "offset": offset},
+                f"{topic}/{partition} is read again from {offset:,}",
+            )
+        if dry_run:
+            output.summary(
+                {"service": name, "published": documents[name].time, "dry_run": True},
+                f"{name}, as it was {datetime.fromtimestamp(documents[name].time, UTC):%Y-%m-%d %H:%M:%S} UTC;"
+                " nothing was changed",
+            )
+            return 0
+        recovery.begin()
+        _set_back(output, settings, offsets)
+        if not settings.kafka.group_instance_id:
+            disk.publish_bytes(layout.root / "instance-id", name.encode())
+        with closing(Catalog(layout)) as catalog:
+            done = recovery.take(catalog, SystemClock().now())
+        recovery.finish(ledger, plan.kept, done)
+    for missing in done.missing:
+        output.item({"missing": missing}, f"missing in the store: {missing}")
+    for where, why in done.damaged.items():
+        output.item({"damaged": where, "why": why}, f"damaged in the store: {where}: {why}")
+    output.summary(
+        {**asdict(done), "missing": len(done.missing), "damaged": len(done.damaged), "service": name},
+        f"{done.files:,} files of readings and {done.aggregates:,} aggregates are known again, {done.read:,} of"
+        f" them by a look inside; start the service, and Kafka sends the rest",
+    )
+    return 1 if done.missing or done.damaged else 0
+
+
+def _service(settings: Settings, layout: Layout, documents: dict[str, Published], chosen: str) -> str:
+    """Whose disk it was."""
+    kept = layout.root / "instance-id"
+    name = chosen or settings.kafka.group_instance_id or (kept.read_text().strip() if kept.exists() else "")
+    if not name and len(documents) == 1:
+        (name,) = documents
+    if name in documents:
+        return name
+    there = ", ".join(sorted(documents)) or "none"
+    raise Usage(
+        f"no service {name!r} has published safe offsets" if name else "several services have published",
+        hint=f"name it by --service; there are: {there}",
+    )
+
+
+def _offsets(
+    settings: Settings, documents: dict[str, Published], offsets: dict[tuple[str, str, int], int]
+) -> dict[tuple[str, int], tuple[int, str]]:
+    """From where Kafka sends again. Transient unless it answers: without it nothing may be changed."""
+    log = build_log_reader(settings)
+    committed = log.committed()
+    topics = {place[0] for place in offsets} | {topic for topic, _ in committed}
+    try:
+        ids = TopicDirectory(settings.kafka.client_properties()).ids(sorted(topics))
+    except SensorStorageError as error:
+        raise type(error)(error.message, hint=error.hint or "Kafka has to answer") from error
+    told = {(one.topic, one.partition) for document in documents.values() for one in document.offsets}
+    return plan_offsets(
+        offsets, told=told, committed=committed, ids=ids, first=lambda key: log.bounds(key)[0]
+    )
+
+
+def _set_back(output: Output, settings: Settings, offsets: dict[tuple[str, int], tuple[int, str]]) -> None:
+    """Set the group back as soon as the last member has left it, which a dead one does in less than a minute."""
+    deadline = time.monotonic() + _LEAVE_SECONDS
+    while True:
+        try:
+            set_offsets(settings.kafka.client_properties(), settings.kafka.consumer_group, offsets)
+        except Transient as error:
+            if time.monotonic() > deadline:
+                raise
+            output.progress({"waiting": error.message}, "waiting for the group's members to leave …")
+            time.sleep(_AGAIN_SECONDS)
+        else:
+            return
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    if moment is None:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
