@@ -4,6 +4,7 @@ import msgspec
 
 from sensor_storage.config import Settings
 from sensor_storage.kafka.against import Against, AgainstKafka, PartitionAgainst
+from sensor_storage.kafka.backfill import from_file
 from sensor_storage.kafka.topics import TopicDirectory
 from sensor_storage.main import build_decoder, build_files, build_log_reader
 from sensor_storage.storage.held_staging import entries_now
@@ -35,7 +36,7 @@ def compare_with_kafka(output: Output, settings: Settings, layout: Layout) -> Ag
             told = messages
             output.progress({"messages": messages}, f"{messages:,} messages compared …")
 
-    entries = entries_now(layout)
+    entries = [entry for entry in entries_now(layout) if not from_file(entry.source)]
     ids = TopicDirectory(settings.kafka.client_properties()).ids(
         sorted({entry.source.topic for entry in entries})
     )

@@ -1,0 +1,133 @@
+"""Imports: every row once, however often; bad rows are named and nothing is stored."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from sensor_storage.kafka.backfill import from_file
+from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.parquet import CheckedFile
+from sensor_storage.storage.readings import Readings
+from sensor_storage.storage.verify import verify
+from support.command import Run
+
+START = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp())
+
+
+def stored(layout: Layout) -> list[tuple[str, str, int, float]]:
+    """Every reading in the hour files: asset, sensor, time in seconds, value."""
+    rows = Readings.concat([CheckedFile(path).readings() for path in layout.hour_files()])
+    assert all(from_file(source) for source in rows.source.values)
+    times = (rows.timestamp // 1_000_000).tolist()
+    return sorted(
+        (series.asset, series.sensor, time, value)
+        for series, time, value in zip(rows.series.tolist(), times, rows.value.tolist(), strict=True)
+    )
+
+
+def narrow_csv(path: Path, rows: int = 100) -> Path:
+    lines = [f"press-1,t,{datetime.fromtimestamp(START + n, UTC).isoformat()},{n / 8}" for n in range(rows)]
+    path.write_text("\n".join(["asset_id,sensor_name,timestamp,value", *lines]))
+    return path
+
+
+def test_a_csv_is_stored_once_however_often_it_is_imported(run: Run, layout: Layout, tmp_path: Path) -> None:
+    path = narrow_csv(tmp_path / "old.csv")
+    assert run("backfill", str(path)).code == 0
+    before = {file: file.read_bytes() for file in layout.raw.rglob("*.parquet")}
+    again = run("backfill", str(path), "--json")
+    assert again.lines()[-1]["already"] == 100
+    assert {file: file.read_bytes() for file in layout.raw.rglob("*.parquet")} == before
+    assert stored(layout) == [("press-1", "t", START + n, n / 8) for n in range(100)]
+    report = verify(layout, full=True)
+    assert report.clean, report.findings
+    assert sum(item.readings for item in report.partitions) == 100
+
+
+def test_a_copy_of_the_file_is_the_same_file_and_another_file_is_not(
+    run: Run, layout: Layout, tmp_path: Path
+) -> None:
+    path = narrow_csv(tmp_path / "old.csv")
+    copy = tmp_path / "copy.csv"
+    copy.write_bytes(path.read_bytes())
+    longer = narrow_csv(tmp_path / "longer.csv", 101)
+    assert run("backfill", str(path), str(copy), str(longer)).code == 0
+    assert len(stored(layout)) == 100 + 101
+
+
+def test_a_parquet_with_a_column_for_each_sensor_gives_a_reading_for_each_cell(
+    run: Run, layout: Layout, tmp_path: Path
+) -> None:
+    path = tmp_path / "wide.parquet"
+    table = pa.table(
+        {
+            "timestamp": pa.array(
+                [START * 1_000_000_000 + n for n in range(3)], pa.timestamp("ns", tz="UTC")
+            ),
+            "pressure": [1.5, None, 2.5],
+            "temperature": [20.0, 21.0, float("nan")],
+        }
+    )
+    pq.write_table(table, path)
+    assert run("backfill", "--asset", "press-7", str(path)).code == 0
+    assert [(asset, sensor, value) for asset, sensor, _, value in stored(layout)] == [
+        ("press-7", "pressure", 1.5),
+        ("press-7", "pressure", 2.5),
+        ("press-7", "temperature", 20.0),
+        ("press-7", "temperature", 21.0),
+    ]
+
+
+def test_lines_of_json_are_read_as_messages_are(run: Run, layout: Layout, tmp_path: Path) -> None:
+    path = tmp_path / "old.ndjson"
+    message = {"asset_id": "a", "timestamp": START, "sensors": {"x": 1.0, "y": 2.0}}
+    path.write_text(json.dumps(message) + "\n\n" + json.dumps({**message, "timestamp": START + 1}) + "\n")
+    assert run("backfill", str(path)).code == 0
+    assert len(stored(layout)) == 4
+    assert verify(layout, full=True).clean
+
+
+def test_bad_rows_are_named_and_nothing_is_stored_unless_they_are_left_out(
+    run: Run, layout: Layout, tmp_path: Path
+) -> None:
+    path = tmp_path / "old.ndjson"
+    good = json.dumps({"asset_id": "a", "sensor_name": "x", "timestamp": START, "value": 1})
+    path.write_text(f"{good}\n{{broken\n")
+    done = run("backfill", str(path))
+    assert done.code == 2
+    assert "row 2" in done.err
+    assert "--skip-bad" in done.err
+    assert layout.staged_files() == []
+    assert run("backfill", "--skip-bad", str(path)).code == 1
+    assert len(stored(layout)) == 1
+    assert verify(layout, full=True).clean
+
+
+def test_a_dry_run_stores_nothing(run: Run, layout: Layout, tmp_path: Path) -> None:
+    done = run("backfill", "--dry-run", "--json", str(narrow_csv(tmp_path / "old.csv")))
+    assert done.lines()[-1]["readings"] == 100
+    assert layout.staged_files() == []
+    assert layout.hour_files() == []
+
+
+@pytest.mark.parametrize("name", ["old.xlsx", "old.parquet"])
+def test_what_is_no_such_file_is_refused_with_words(run: Run, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"neither")
+    done = run("backfill", str(path))
+    assert done.code == 2
+    assert "hint:" in done.err
+
+
+def test_a_file_of_the_service_itself_is_not_imported_under_another_address(
+    run: Run, layout: Layout, tmp_path: Path
+) -> None:
+    run("backfill", str(narrow_csv(tmp_path / "old.csv")))
+    (path,) = layout.hour_files()
+    done = run("backfill", str(path))
+    assert done.code == 2
+    assert "rebuild" in done.err
