@@ -99,12 +99,14 @@ def _run(root: Path, servers: str, chosen: argparse.Namespace) -> dict[str, Any]
     }
     service = Service(environment, root / "log")
     chance = random.Random(chosen.seed)
-    plant = _verb(environment, "simulate", "--rate", "max", "--messages", str(chosen.messages), "--form", "mixed",
-                  "--faults", "--seed", str(chosen.seed))  # fmt: skip
-    for _ in range(chosen.kills):
+    plants = []
+    for number in range(chosen.kills):
+        words = ("--rate", "max", "--form", "mixed", "--faults", "--seed", str(chosen.seed + number))
+        count = str(chosen.messages // chosen.kills)
+        plants.append(_verb(environment, "simulate", "--messages", count, *words)["summary"])
         service.start()
         _wait(lambda: service.ask("/health/live") is not None, 60)
-        end = time.monotonic() + chance.uniform(0.5, 4)
+        end = time.monotonic() + chance.uniform(0.5, 5)
         while time.monotonic() < end:
             service.ask(f"/{chance.choice(['upload', 'cleanup', 'upload'])}/trigger?wait=0", "POST")
             time.sleep(chance.uniform(0, 0.3))
@@ -128,11 +130,12 @@ def _run(root: Path, servers: str, chosen: argparse.Namespace) -> dict[str, Any]
     service.end(signal.SIGTERM)
     last = _verb(environment, "verify", "--cold", "--full", "--against-kafka")
     good = first["code"] == last["code"] == restored["code"] == 0 and before == after and bool(before)
+    good &= told == sum(plant["readings_acknowledged"] for plant in plants)
     return {
         "good": good,
         "kills": chosen.kills,
         "stored_readings": told,
-        "plant": plant["summary"],
+        "acknowledged_readings": sum(plant["readings_acknowledged"] for plant in plants),
         "local_files_left_by_cleanup": cold,
         "restore_seconds": seconds,
         "restore": restored["summary"],

@@ -8,6 +8,7 @@ import pytest
 from sensor_storage.aggregation.check import check_aggregates
 from sensor_storage.aggregation.files import read_aggregate
 from sensor_storage.aggregation.stage import AggregatePolicy
+from sensor_storage.cold.cleanup import plan_lists
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.storage.verify import verify
 from support.aggregates import LATER
@@ -215,3 +216,14 @@ def test_a_copy_from_the_cold_store_is_whole_when_its_folder_is_there_already(
     for number in range(256):
         (plant.layout.cache / f"{number:02x}").mkdir(parents=True)
     assert [plant.files.find(plant.layout.root / name).stat().st_size for name in names] == sizes
+
+
+@pytest.mark.parametrize(
+    ("assets", "known_blobs", "expected"),
+    [(1, 0, 1), (100, 100, 1), (100, 90_000, 1), (10, 90_000, 10), (100, 10_000_000, 100)],
+)
+def test_a_proof_takes_as_few_lists_as_it_can(assets: int, known_blobs: int, expected: int) -> None:
+    names = [f"raw/press-{number % assets}/2024/01/01/00/s{number}.parquet" for number in range(1000)]
+    lists = plan_lists(names, known_blobs)
+    assert len(lists) == expected
+    assert all(any(name.startswith(prefix) for prefix in lists) for name in names)

@@ -19,7 +19,7 @@ from typing import Final, Literal, TypeAlias
 
 from sensor_storage.aggregation.windows import LEVELS, period_bounds, period_of, period_start
 from sensor_storage.cold.removal import Removal
-from sensor_storage.cold.store import Blob, ColdStore
+from sensor_storage.cold.store import PAGE, Blob, ColdStore
 from sensor_storage.errors import Damaged
 from sensor_storage.log import get
 from sensor_storage.model import SensorHour
@@ -105,6 +105,13 @@ def plan_prefixes(names: Iterable[str]) -> dict[str, str]:
         folders[name] = (above, day)
         days.setdefault(above, set()).add(day)
     return {name: above if len(days[above]) > _MANY_DAYS else day for name, (above, day) in folders.items()}
+
+
+def plan_lists(names: Sequence[str], known_blobs: int) -> list[str]:
+    """The prefixes to list for these names: whole trees where that takes fewer requests."""
+    near = sorted(set(plan_prefixes(names).values()))
+    whole = sorted({name.split("/")[0] + "/" for name in names})
+    return near if len(near) <= len(whole) + known_blobs // PAGE else whole
 
 
 class Cleaner:
@@ -226,7 +233,8 @@ class Cleaner:
         wanted = set(names)
         found: dict[str, Blob] = {}
         if self._store:
-            for prefix in sorted(set(plan_prefixes(names).values())):
+            known, _ = self._catalog.receipts.sums()
+            for prefix in plan_lists(names, known):
                 for page in self._store.pages(prefix):
                     report.requests += 1
                     found |= {blob.name: blob for blob in page if blob.name in wanted}
