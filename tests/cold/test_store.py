@@ -142,3 +142,9 @@ def test_a_url_of_no_known_store_is_refused_with_those_there_are(url: str) -> No
     with pytest.raises(Usage) as error:
         open_store(Place(url))
     assert "az://" in error.value.hint
+
+
+def test_the_emulator_is_gone_once_it_is_stopped(tmp_path: Path) -> None:
+    with Azurite(tmp_path / "azurite", cache=cache_folder(os.environ)) as running:
+        assert running._answers()
+    assert not running._answers()

