@@ -33,7 +33,7 @@ NEED_DOCKER  = scripts/need.sh docker $(DOCKER)
 NEED_COMPOSE = scripts/need.sh compose $(DOCKER)
 NEED_CLUSTER = scripts/need.sh cluster $(KUBECTL)
 
-.PHONY: help install azurite run demo demo-azure test test-kafka check page pictures format bench proof proof-end fuzz fuzz-api lock dist env-example clean \
+.PHONY: help install azurite run demo demo-azure test test-kafka check page pictures docs format bench proof proof-end fuzz fuzz-api lock dist env-example clean \
 	docker-build docker-run docker-push compose-dev compose-up compose-down k8s-deploy k8s-logs k8s-delete
 
 help:  ## Print these lines
@@ -152,6 +152,9 @@ format: $(STAMP)  ## Format the code and mend what can be mended
 pictures: install $(WEB)  ## Take the pictures of the page in the documents again, from the demo
 	PYTHONPATH=tests $(BIN)/python scripts/pictures.py
 
+docs: $(STAMP)  ## Build the documents as a site into site/
+	DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet --strict --config-file config/mkdocs.yml
+
 bench: install $(WEB)  ## Measure the speed of each stage
 	$(BIN)/python benchmarks/decode.py
 	$(BIN)/python benchmarks/service.py
@@ -192,5 +195,5 @@ env-example: $(STAMP)  ## Write .env.example from the settings in the code
 	$(BIN)/sensor-storage config docs --format env > .env.example
 
 clean:  ## Remove what make and the tools have created (not your data)
-	rm -rf $(VENV) .cache web/node_modules dist htmlcov .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .cache web/node_modules dist site htmlcov .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
