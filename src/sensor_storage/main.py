@@ -50,6 +50,7 @@ from sensor_storage.storage.compact import Compactor, WritePolicy
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout, StagedName
 from sensor_storage.storage.ledger_files import read_all_ledgers
+from sensor_storage.storage.set_aside import SetAside
 from sensor_storage.storage.staging import Staging
 
 _MICROSECONDS = 1_000_000
@@ -373,6 +374,7 @@ def build_maintain(settings: Settings) -> MaintainLoop:
         accounts=Accounts(layout),
         aggregator=build_aggregator(settings, layout, catalog),
         remover=build_remover(settings, layout, catalog, compactor.staging),
+        set_aside=SetAside(layout, Disk(layout.root), catalog),
         replay=partial(build_replay, settings, layout),
     )
 

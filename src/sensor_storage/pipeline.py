@@ -28,6 +28,7 @@ from sensor_storage.storage.dead_letters import DeadLetterSizes
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import alone, ask, socket_path
+from sensor_storage.storage.set_aside import SetAside
 from sensor_storage.storage.status import (
     IngestStatus,
     MaintainStatus,
@@ -176,6 +177,7 @@ class MaintainLoop:
         accounts: Accounts,
         aggregator: Aggregator,
         remover: Remover,
+        set_aside: SetAside,
         replay: Callable[[Callable[[str], object]], Replay],
     ) -> None:
         self._layout = layout
@@ -185,6 +187,7 @@ class MaintainLoop:
         self._accounts = accounts
         self._aggregator = aggregator
         self._remover = remover
+        self._aside = set_aside
         self._new_replay = replay
         self._aggregated = AggregateReport()
         self._aggregate_seconds = 0.0
@@ -200,6 +203,7 @@ class MaintainLoop:
                 "flush": self._flush,
                 "aggregate": self._aggregate,
                 "remove": self._remove,
+                "set_aside": self._set_aside,
                 "replay": self._replay,
             },
         )
@@ -252,6 +256,12 @@ class MaintainLoop:
     def _remove(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Remove files that are proven to be in the cold store, as far as they are still what was proven."""
         return {"kept": self._remover.from_request(request["files"])}
+
+    def _set_aside(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Move damaged files out of the way; what they kept from being merged or made is tried again at once."""
+        moved = self._aside.from_request(request["files"])
+        self._aggregator.try_all_now()
+        return {"moved": moved}
 
     def _replay(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Decode the dead letters of a reason and topic again; with `dry_run` only tell what it would do."""

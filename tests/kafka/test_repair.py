@@ -15,11 +15,13 @@ from sensor_storage.model import Source
 from sensor_storage.storage.holdings import Window
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ledger import LedgerEntry
-from sensor_storage.storage.ownership import own
+from sensor_storage.storage.ownership import alone, own
+from sensor_storage.storage.status import read_maintain
 from sensor_storage.storage.verify import verify
 from support.command import Done, Run
 from support.kafka_io import create_topic, produce
 from support.member import member
+from support.service import running
 from support.trees import Row, compactor, stored_rows
 
 NOW = 1_800_000_000.0
@@ -160,11 +162,89 @@ def test_a_segment_that_was_lost_is_read_again_though_the_group_is_past_it(layou
     assert verify(layout, full=True, mark=False).partitions[0].holes == []
 
 
-def test_a_directory_in_use_is_left_alone(layout: Layout, run: Run) -> None:
+def test_what_the_cold_store_has_is_not_lost_though_kafka_has_it_no_longer(
+    *,
+    layout: Layout,
+    run: Run,
+    broker: EmbeddedBroker,
+    topic_prefix: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLD_STORE_URL", f"file://{tmp_path / 'cold'}")
+    assert run("upload", "-q").code == 0
+    before = stored_rows(layout)
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+    for future in admin.delete_records([TopicPartition(topic_prefix, 0, 44)]).values():
+        future.result(timeout=30)
+    path = layout.hour_files()[0]
+    _flip(path, 0.5)
+    done = run("verify", "--repair", "--json")
+    assert (done.code, done.lines()[-1]["clean"]) == (0, True), done.out + done.err
+    assert done.lines()[-1]["cold_files"] == 1
+    assert not path.exists()
+    hour = ["--from", "2024-01-01", "--to", "2024-01-02"]
+    assert run("restore", *hour, "-q").code == 0
+    assert stored_rows(layout) == before
+
+
+def test_a_service_that_does_not_answer_is_left_alone(layout: Layout, run: Run) -> None:
+    _flip(layout.hour_files()[0], 0.5)
     with own(layout):
         done = run("verify", "--repair")
     assert done.code == 5
-    assert "stop that service" in done.err
+    assert "restart it" in done.err
+    assert _set_aside(layout) == []
+
+
+def test_a_catalog_that_a_service_has_open_is_not_made_again_beside_it(layout: Layout, run: Run) -> None:
+    _flip(layout.catalog, 10 / layout.catalog.stat().st_size)
+    with own(layout):
+        done = run("verify", "--repair")
+    assert done.code == 1
+    assert "stop the service" in done.err
+    assert _set_aside(layout) == []
+
+
+def test_one_repair_at_a_time(layout: Layout, run: Run) -> None:
+    with alone(layout, "repair"):
+        done = run("verify", "--repair")
+    assert done.code == 5
+    assert "wait until it is done" in done.err
+
+
+def test_a_service_that_runs_is_asked_and_goes_on_reading(
+    tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str
+) -> None:
+    create_topic(broker.bootstrap_servers, topic_prefix)
+    produce(broker.bootstrap_servers, topic_prefix, _values(0, 30))
+    settings = {"BUFFER_FLUSH_INTERVAL_SECONDS": "3600"}  # what is not flushed stays in its segments
+    with running(tmp_path / "data", broker.bootstrap_servers, topic_prefix, **settings) as service:
+        layout = service.layout
+        service.wait_for_messages(32)
+        assert service.run("aggregate", "-q").returncode == 0
+        assert service.run("compact", "-q").returncode == 0
+        assert service.run("aggregate", "-q").returncode == 0
+        produce(broker.bootstrap_servers, topic_prefix, _values(30, 10))
+        service.wait_for_messages(44)
+        hurt = [KINDS[kind](layout) for kind in ("segment", "hour", "ledger", "dead letters", "minutes")]
+        for path in hurt:
+            _flip(path, 0.5)
+        produce(broker.bootstrap_servers, topic_prefix, _values(40, 5))
+        done = service.run("verify", "--repair", "--json")
+        assert done.returncode == 0, done.stdout + done.stderr + service.log()
+        assert _set_aside(layout) == sorted(layout.damaged / path.relative_to(layout.root) for path in hurt)
+        produce(broker.bootstrap_servers, topic_prefix, _values(45, 5))
+        service.wait_for_messages(58)
+        assert service.run("compact", "-q").returncode == 0
+        found = service.run("verify", "--full", "--against-kafka", "--json")
+        assert found.returncode == 0, found.stdout + found.stderr
+        summary = json.loads(found.stdout.splitlines()[-1])
+        assert (summary["messages"], summary["dead_letters"], summary["empty"]) == (50, 4, 4)
+        assert summary["readings"] == 100
+        status = read_maintain(layout)
+        assert status is not None
+        assert status.received_messages == 58
 
 
 SOURCE = Source("t", "id", 0, 0)

@@ -138,6 +138,10 @@ class Aggregator:
         self._catalog.forget_all()
         self._started = False
 
+    def try_all_now(self) -> None:
+        """Wait for nothing: what could not be made is tried again in the next round."""
+        self._blocked.clear()
+
     def _closed(self, span: Span, watermark: float) -> int:
         return plan_closed(span, watermark, self._policy.settle_seconds)
 

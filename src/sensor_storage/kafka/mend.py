@@ -49,7 +49,7 @@ class Mended:
 
 
 class Mender:
-    """Reads from Kafka again what is not stored. Only the owner of the directory may use it."""
+    """Reads from Kafka again what is not stored; one at a time. A service may run beside it, as beside a replay."""
 
     def __init__(
         self,

@@ -95,7 +95,9 @@ class Accounts:
         )
 
     def _read_changed(self) -> None:
-        for path in self._layout.ledger_files():
+        present = self._layout.ledger_files()
+        self._by_file = {path: self._by_file[path] for path in present if path in self._by_file}
+        for path in present:
             stamp = path.stat().st_mtime_ns
             if self._by_file.get(path, (0, None))[0] != stamp:
                 try:

@@ -31,7 +31,7 @@ BLOCK_ROWS = ROW_GROUP_ROWS["hour"]
 """So many rows are looked at at once: row groups of every kind of file fill it."""
 
 _TAIL_BYTES = 1 << 14
-_REPLACE = "stop the service and run `sensor-storage verify --repair`, or restore the file from a backup"
+_REPLACE = "run `sensor-storage verify --repair`, or restore the file from a backup"
 
 
 class MappedFile(CheckedFile):

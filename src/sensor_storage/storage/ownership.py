@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from sensor_storage.errors import Owned
+from sensor_storage.errors import Owned, SensorStorageError
 from sensor_storage.storage.durable import Lock
 from sensor_storage.storage.layout import Layout
 
@@ -96,6 +96,18 @@ def ask(
             hint="see the service's log; if it hangs, restart it",
         ) from error
     return dict(answer)
+
+
+def have_done(
+    layout: Layout, worker: str, verb: str, act: str, *, timeout_seconds: float = 600, **arguments: object
+) -> dict[str, Any]:
+    """As `ask`, for a verb of the command line: an answer with `error` is raised, as what could not be done."""
+    answer = ask(layout, worker, verb, timeout_seconds=timeout_seconds, **arguments)
+    if "error" in answer:
+        raise SensorStorageError(
+            f"the service could not {act}: {answer['error']}", hint=str(answer.get("hint", ""))
+        )
+    return answer
 
 
 def _locked(file: IO[str]) -> bool:

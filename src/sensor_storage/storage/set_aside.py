@@ -1,22 +1,78 @@
-"""Damaged files out of the way, never deleted: below `damaged/`, by the path they had."""
+"""The owner's part of repair: damaged files out of the way, never deleted: below `damaged/`, by the path they had.
+
+It runs on the thread that compacts and aggregates, so nothing is merging the file meanwhile. The catalog is told
+first: of what is lacking it never says that it is here.
+"""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from sensor_storage.errors import Usage
+from sensor_storage.model import SensorHour, Series
+from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
 
+Moved = tuple[Path, Path]
+"""Where a file was, and where it is now."""
 
-def set_aside(disk: Disk, layout: Layout, paths: Iterable[Path]) -> list[tuple[Path, Path]]:
-    """Move the files, those that are there; where each was, and where it is now."""
-    moved = []
-    for path in paths:
-        if path.is_file():
-            target = _free(layout.damaged / path.relative_to(layout.root))
-            disk.move(path, target)
+
+class Hurt(NamedTuple):
+    """A damaged file; and which sensor-hour it was of, if the catalog knows it, for the file cannot be asked."""
+
+    path: Path
+    hour: SensorHour | None = None
+
+
+class SetAside:
+    """Moves damaged files of one data directory, for its owner; `catalog` is None where there is no sound one."""
+
+    def __init__(self, layout: Layout, disk: Disk, catalog: Catalog | None) -> None:
+        self._layout = layout
+        self._disk = disk
+        self._catalog = catalog
+
+    def move(self, files: Iterable[Hurt]) -> list[Moved]:
+        """Move the files, those that are there."""
+        moved = []
+        for path, hour in files:
+            if not path.is_file():
+                continue
+            if self._catalog and hour and self._layout.hour_file(hour) == path:
+                self._miss(self._catalog, hour, path)
+            target = _free(self._layout.damaged / path.relative_to(self._layout.root))
+            self._disk.move(path, target)
             moved.append((path, target))
-    return moved
+        return moved
+
+    def from_request(self, files: Iterable[Any]) -> list[tuple[str, str]]:
+        """As asked over the control socket, with paths from the data directory on."""
+        moved = self.move([self._hurt(*file) for file in files])
+        return [(self._layout.relative(path), self._layout.relative(target)) for path, target in moved]
+
+    def _hurt(self, where: str, hour: Sequence[Any] | None) -> Hurt:
+        path = self._layout.root / where
+        if ".." in path.parts or self._layout.root not in path.parents:
+            raise Usage(f"{where!a} is not a file of this directory")
+        return Hurt(path, SensorHour(Series(hour[0], hour[1]), hour[2]) if hour else None)
+
+    def _miss(self, catalog: Catalog, hour: SensorHour, path: Path) -> None:
+        """Where the cold store has what the file held, it is there alone from now on; else nobody has it."""
+        known = catalog.find(hour)
+        receipt = catalog.receipts.find(self._layout.relative(path))
+        if known and receipt and receipt.local_digest == known.digest:
+            catalog.mark_cold([hour])
+        else:
+            catalog.forget([hour])
+
+
+def hurt_files(catalog: Catalog | None, paths: Sequence[Path]) -> list[Hurt]:
+    """The files with what the catalog knows of them."""
+    wanted = set(paths)
+    hours = {entry.path: entry.key for entry, _ in catalog.files() if entry.path in wanted} if catalog else {}
+    return [Hurt(path, hours.get(path)) for path in paths]
 
 
 def _free(path: Path) -> Path:

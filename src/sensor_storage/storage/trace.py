@@ -16,7 +16,7 @@ MAX_TRACED_ROWS = 4_000_000
 
 _MAX_FILES = 3
 _FEW = 20
-_REPAIR = "stop the service and run `sensor-storage verify --repair`: Kafka may still have the messages"
+_REPAIR = "run `sensor-storage verify --repair`: Kafka may still have the messages"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

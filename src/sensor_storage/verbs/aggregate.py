@@ -12,13 +12,13 @@ import click
 from sensor_storage.aggregation.stage import AggregateReport
 from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
-from sensor_storage.errors import Owned, SensorStorageError, Usage
+from sensor_storage.errors import Owned, Usage
 from sensor_storage.main import build_aggregator
 from sensor_storage.storage.aggregate_catalog import Span, Spanned
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.ownership import ask, own
+from sensor_storage.storage.ownership import have_done, own
 from sensor_storage.verbs.options import Output, output_options, settings_options
 
 EPILOG = """\b
@@ -55,7 +55,7 @@ def make(output: Output, settings: Settings, layout: Layout, *, again: bool = Fa
         lock = own(layout)
     except Owned:
         output.note("a service runs on this directory; asking it to do this")
-        return _asked(output, layout, again=again)
+        return ask_to_aggregate(output, layout, again=again)
     with lock:
         Disk(layout.root).clear_aside()
         done = make_due(output, settings, layout, again=again)
@@ -90,15 +90,11 @@ def tell(output: Output, report: Mapping[str, Any]) -> int:
     return 1 if blocked else 0
 
 
-def _asked(output: Output, layout: Layout, *, again: bool) -> dict[str, Any]:
-    """One round of the service after the other, until none is left to do."""
+def ask_to_aggregate(output: Output, layout: Layout, *, again: bool) -> dict[str, Any]:
+    """One round of the running service after the other, until none is left to do."""
     sums: dict[str, Any] = dict.fromkeys(_COUNTED, 0)
     while True:
-        report = ask(layout, "maintain", "aggregate", again=again)
-        if "error" in report:
-            raise SensorStorageError(
-                f"the service could not aggregate: {report['error']}", hint=str(report.get("hint", ""))
-            ) from None
+        report = have_done(layout, "maintain", "aggregate", "aggregate", again=again)
         sums = {**report, **{name: sums[name] + report[name] for name in _COUNTED}}
         if not report["more"]:
             return sums

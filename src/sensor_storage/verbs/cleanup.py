@@ -8,11 +8,11 @@ import click
 
 from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
-from sensor_storage.errors import Owned, SensorStorageError, Usage
+from sensor_storage.errors import Owned, Usage
 from sensor_storage.main import build_cleaner, build_remover, build_store
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.ownership import ask, own
+from sensor_storage.storage.ownership import have_done, own
 from sensor_storage.storage.staging import Staging
 from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
 
@@ -53,12 +53,7 @@ def _clean(output: Output, settings: Settings, layout: Layout, *, dry_run: bool)
         lock = own(layout)
     except Owned:
         output.note("a service runs on this directory; asking it to do this")
-        report = ask(layout, "cold", "cleanup", timeout_seconds=3600, dry_run=dry_run)
-        if "error" in report:
-            raise SensorStorageError(
-                f"the service could not clean up: {report['error']}", hint=str(report.get("hint", ""))
-            ) from None
-        return report
+        return have_done(layout, "cold", "cleanup", "clean up", timeout_seconds=3600, dry_run=dry_run)
     with lock, closing(Catalog(layout)) as catalog:
         remover = build_remover(settings, layout, catalog, Staging(layout))
         cleaner = build_cleaner(settings, layout, catalog, store, remover.remove)

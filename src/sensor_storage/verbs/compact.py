@@ -10,13 +10,13 @@ import click
 
 from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
-from sensor_storage.errors import Owned, SensorStorageError
+from sensor_storage.errors import Owned
 from sensor_storage.main import build_compactor
 from sensor_storage.model import SensorHour
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.ownership import ask, own
+from sensor_storage.storage.ownership import have_done, own
 from sensor_storage.storage.staging import Staging, Waiting
 from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
 
@@ -56,12 +56,7 @@ def _flush(output: Output, settings: Settings, layout: Layout) -> dict[str, Any]
         lock = own(layout)
     except Owned:
         output.note("a service runs on this directory; asking it to do this")
-        report = ask(layout, "maintain", "flush")
-        if "error" in report:
-            raise SensorStorageError(
-                f"the service could not compact: {report['error']}", hint=str(report.get("hint", ""))
-            ) from None
-        return report
+        return have_done(layout, "maintain", "flush", "compact")
     with lock, closing(Catalog(layout)) as catalog:
         Disk(layout.root).clear_aside()
         now = SystemClock().now()

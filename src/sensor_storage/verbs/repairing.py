@@ -1,13 +1,15 @@
 """What `verify --repair` does: damaged files set aside, and what is then lacking read from Kafka again.
 
- 1. look at everything; move damaged files below `damaged/`, until no more are found;
- 2. make the catalog again if a file it knew has moved, or it has itself;
- 3. put all that is staged in its place;
+ 1. look at everything; have damaged files moved below `damaged/`, until no more are found;
+ 2. have the catalog made again if it was one of them, or there is none;
+ 3. have all that is staged put in its place;
  4. find what is lacking: ranges the tree does not add up for, and holes in the ledger;
  5. read it from Kafka again (`Mender`), and put it in its place;
- 6. make the aggregates again that are missing or no longer fit.
+ 6. have the aggregates made again that are missing or no longer fit.
 
-Each step can be repeated; a death between two leaves less to repair.
+Each step can be repeated; a death between two leaves less to repair. What only the owner of the directory may do
+a running service is asked for (`custody`); looking and reading from Kafka are this process' own work, and ingest
+goes on beside it.
 """
 
 import itertools
@@ -28,7 +30,6 @@ from sensor_storage.kafka.mend import Mended, Mender
 from sensor_storage.kafka.topics import TopicDirectory
 from sensor_storage.main import (
     aggregate_policy,
-    build_compactor,
     build_decoder,
     build_files,
     build_log_reader,
@@ -41,32 +42,25 @@ from sensor_storage.storage.held_staging import entries_now
 from sensor_storage.storage.holdings import Window
 from sensor_storage.storage.layout import Layout, StagedName
 from sensor_storage.storage.ledger import replayed_offsets
-from sensor_storage.storage.ownership import own
-from sensor_storage.storage.set_aside import set_aside
 from sensor_storage.storage.verify import verify
 from sensor_storage.storage.verify_report import VerifyReport
-from sensor_storage.verbs.aggregate import make_due
+from sensor_storage.verbs.custody import Custody, custody
 from sensor_storage.verbs.options import Output
-from sensor_storage.verbs.rebuild import make_catalog
 
 
 def repair(output: Output, settings: Settings, layout: Layout) -> bool:
-    """Make whole what can be; is nothing lost? Owned while a service runs on the directory."""
-    with own(layout):
-        disk = Disk(layout.root)
-        disk.clear_aside()
-        moved, aggregates = _set_aside(output, settings, layout, disk)  # 1
-        if moved or not layout.catalog.exists():
-            make_catalog(output, settings, layout)  # 2
-        _compact(settings, layout)  # 3
-        mended = _mend(output, settings, layout, disk, forgotten=any(map(_remembers(layout), moved)))  # 4, 5
-        _compact(settings, layout)
-        make_due(output, settings, layout, again=aggregates)  # 6
+    """Make whole what can be; is nothing lost? Owned when a service runs on the directory and does not answer."""
+    with custody(output, settings, layout) as owner:
+        moved, aggregates = _set_aside(output, settings, layout, owner)  # 1, 2
+        owner.compact()  # 3
+        mended = _mend(output, settings, layout, forgotten=any(map(_remembers(layout), moved)))  # 4, 5
+        owner.compact()
+        owner.aggregate(again=aggregates)  # 6
     _tell(output, mended)
     return not mended.lost
 
 
-def _set_aside(output: Output, settings: Settings, layout: Layout, disk: Disk) -> tuple[list[Path], bool]:
+def _set_aside(output: Output, settings: Settings, layout: Layout, owner: Custody) -> tuple[list[Path], bool]:
     """The files that were moved; and is anything else wrong with the aggregates?"""
     moved: list[Path] = []
     while True:
@@ -76,7 +70,7 @@ def _set_aside(output: Output, settings: Settings, layout: Layout, disk: Disk) -
         paths = [path for path in _damaged(layout, [*report.findings, *wrong]) if path not in moved]
         if not paths:
             return moved, bool(wrong)
-        for path, target in set_aside(disk, layout, paths):
+        for path, target in owner.set_aside(paths):
             moved.append(path)
             where, to = layout.relative(path), layout.relative(target)
             output.item({"repair": "set_aside", "where": where, "to": to}, f"set aside: {where} is now {to}")
@@ -92,17 +86,13 @@ def _remembers(layout: Layout) -> Any:  # noqa: ANN401 - a predicate of paths
     return lambda path: layout.ledger in path.parents or layout.staging in path.parents
 
 
-def _compact(settings: Settings, layout: Layout) -> None:
-    with closing(Catalog(layout)) as catalog:
-        now = SystemClock().now()
-        build_compactor(settings, layout, catalog).run_once(now, now, flush=True)
-
-
-def _mend(output: Output, settings: Settings, layout: Layout, disk: Disk, *, forgotten: bool) -> Mended:
+def _mend(output: Output, settings: Settings, layout: Layout, *, forgotten: bool) -> Mended:
+    """What is committed is looked at before what is stored, and that before the ledger: each is behind the next."""
     report = verify(layout, full=True, mark=False)
     log, files = build_log_reader(settings), build_files(settings, layout)
     find = files.find if files else None
-    entries, committed, bounds = entries_now(layout), log.committed(), tree_bounds(layout, find)
+    committed, bounds = log.committed(), tree_bounds(layout, find)
+    entries = entries_now(layout)
     topics = {entry.source.topic for entry in entries} | {place[0] for place in bounds}
     ids = TopicDirectory(settings.kafka.client_properties()).ids(
         sorted(topics | {topic for topic, _ in committed})
@@ -116,7 +106,7 @@ def _mend(output: Output, settings: Settings, layout: Layout, disk: Disk, *, for
     worker, numbers, created = f"r{uuid.uuid4().hex[:12]}", itertools.count(), int(SystemClock().now() * 1000)
     return Mender(
         layout=layout,
-        disk=disk,
+        disk=Disk(layout.root),
         log=log,
         ids=ids,
         decode=build_decoder(settings).decode,

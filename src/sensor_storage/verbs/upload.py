@@ -8,7 +8,7 @@ import click
 
 from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
-from sensor_storage.errors import Owned, SensorStorageError, Usage
+from sensor_storage.errors import Owned, Usage
 from sensor_storage.main import (
     build_aggregator,
     build_compactor,
@@ -19,7 +19,7 @@ from sensor_storage.main import (
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.ownership import ask, own
+from sensor_storage.storage.ownership import have_done, own
 from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
 
 EPILOG = """\b
@@ -60,12 +60,7 @@ def _upload(output: Output, settings: Settings, layout: Layout) -> dict[str, Any
         lock = own(layout)
     except Owned:
         output.note("a service runs on this directory; asking it to do this")
-        report = ask(layout, "cold", "upload", timeout_seconds=3600)
-        if "error" in report:
-            raise SensorStorageError(
-                f"the service could not upload: {report['error']}", hint=str(report.get("hint", ""))
-            ) from None
-        return report
+        return have_done(layout, "cold", "upload", "upload", timeout_seconds=3600)
     with lock, closing(Catalog(layout)) as catalog:
         Disk(layout.root).clear_aside()
         now = SystemClock().now()

@@ -23,12 +23,12 @@ Examples:
   sensor-storage verify --full          every row of every file
   sensor-storage verify --against-kafka every message the broker still has, as well
   sensor-storage verify --cold --full   every blob the store has of ours, read back
-  sensor-storage verify --repair        make whole what Kafka still has; stop the service first
+  sensor-storage verify --repair        make whole what Kafka still has
   sensor-storage verify --json | jq 'select(.type=="summary")'
 
-It may run while the service runs, but for --repair, which moves damaged files below damaged/ and deletes
-nothing. Exit codes: 0 nothing wrong; 1 something is, and is named; 2 settings; 4 Kafka does not answer; 5 a
-service runs on the directory that is to be repaired."""
+It may run while the service runs, which --repair asks to move damaged files below damaged/; nothing is deleted.
+Exit codes: 0 nothing wrong; 1 something is, and is named; 2 settings; 4 Kafka does not answer; 5 the service that
+owns the directory does not answer, or another repair runs."""
 _PROGRESS_FILES = 500
 
 
