@@ -1,21 +1,28 @@
-"""Queries while compaction runs: never a gap, never a double, at whatever step either of them is."""
+"""Queries while the stages run: never a gap, never a double, at whatever step either of them is."""
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from threading import Event, Semaphore, Thread
 
 import pyarrow as pa
 import pytest
 
+from sensor_storage.aggregation.windows import LEVELS
 from sensor_storage.clock import ManualClock
+from sensor_storage.cold.directory import DirectoryStore
+from sensor_storage.cold.files import ColdFiles
 from sensor_storage.model import MICROSECONDS_PER_HOUR, SensorHour, Series
-from sensor_storage.query.queries import Queries
+from sensor_storage.query.queries import Limits, Queries
 from sensor_storage.query.question import Interval, Question
 from sensor_storage.storage.compact import FAN_IN
 from sensor_storage.storage.durable import PosixSteps
 from sensor_storage.storage.layout import Layout, StagedName
+from support.cold import Plant
+from support.moving import ask_meanwhile, moving
 from support.trees import HOUR, NOW, compactor, readings_of, stage
 
 SERIES = [Series("press-1", "temperature"), Series("press-1", "state"), Series("pump", "flow")]
@@ -92,11 +99,20 @@ def test_between_any_two_steps_of_compaction_a_query_sees_every_reading_once(lay
 
 
 class Interleaved(Layout):
-    """A directory in which compaction goes on at each point where a query looks at it."""
+    """A directory in which the stages go on at each point where a query looks at it."""
 
     def __init__(self, raw: Path, go_on: Callable[[], None]) -> None:
         super().__init__(raw)
         self._go_on = go_on
+
+    @property
+    def catalog(self) -> Path:
+        self._go_on()
+        return self._catalog
+
+    @catalog.setter
+    def catalog(self, path: Path) -> None:
+        self._catalog = path
 
     def staged_files(self) -> list[tuple[StagedName, Path]]:
         """Not one instant: names of the first half as they were before those of the second."""
@@ -113,27 +129,32 @@ class Interleaved(Layout):
         self._go_on()
         return super().hour_file(key)
 
+    def hour_folder(self, asset: str, start: datetime) -> Path:
+        self._go_on()
+        return super().hour_folder(asset, start)
+
+    def aggregate_file(self, series: Series, level: str, start: datetime) -> Path:
+        self._go_on()
+        return super().aggregate_file(series, level, start)
+
 
 @contextmanager
-def _stepwise(layout: Layout) -> Iterator[Callable[[int], None]]:
-    """Compaction on a thread of its own that makes so many steps as it is let to, and then waits."""
+def _stepwise(layout: Layout, work: Callable[[PosixSteps], None]) -> Iterator[Callable[[int], None]]:
+    """Work on a thread of its own that makes so many durable steps as it is let to, and then waits."""
     may, waits, ended = Semaphore(0), Semaphore(0), Event()
 
     def gate() -> None:
         waits.release()
         may.acquire()
 
-    def compact() -> None:
+    def run() -> None:
         try:
-            running = compactor(layout, steps=Gated(layout.root, gate))
-            for seconds in range(6):
-                running.run_once(NOW + 61 * seconds, NOW)
-            running.run_once(NOW + 1000, NOW, flush=True)
+            work(Gated(layout.root, gate))
         finally:
             ended.set()
             waits.release()
 
-    thread = Thread(target=compact)
+    thread = Thread(target=run)
     thread.start()
     waits.acquire()
 
@@ -161,7 +182,14 @@ def test_compaction_that_goes_on_within_a_query_opens_no_gap_and_doubles_nothing
     for number in range(segments):
         _stage(layout, number, rows=6)
     expected = list(range(segments * 6))
-    with _stepwise(layout) as advance:
+
+    def work(steps: PosixSteps) -> None:
+        running = compactor(layout, steps=steps)
+        for seconds in range(6):
+            running.run_once(NOW + 61 * seconds, NOW)
+        running.run_once(NOW + 1000, NOW, flush=True)
+
+    with _stepwise(layout, work) as advance:
         moved = Interleaved(layout.raw, lambda: advance(chance.choice([0, 0, 0, 1, 2, 20])))
         queries = Queries(moved, ManualClock())
         for _ in range(6):
@@ -170,54 +198,52 @@ def test_compaction_that_goes_on_within_a_query_opens_no_gap_and_doubles_nothing
     assert layout.staged_files() == []
 
 
-def test_random_queries_beside_real_compaction_equal_the_truth_at_that_moment(layout: Layout) -> None:
-    assert wrong_answers(layout, queries=150, seed=1) == []
-
-
-def wrong_answers(layout: Layout, *, queries: int, seed: int) -> list[str]:
-    """Ask at random while segments come and compaction runs; every answer that is not the truth of its moment."""
+@pytest.mark.parametrize("seed", range(12))
+def test_files_that_go_to_the_cold_store_and_come_back_within_a_query_are_missed_by_none(
+    layout: Layout, seed: int
+) -> None:
+    """Late readings bring each hour's file back; then it is united, aggregated, uploaded and removed again."""
     chance = random.Random(seed)
-    staged, stop = 0, Event()
-    _stage(layout, 0)
-    staged = 1
+    store = DirectoryStore(layout.root / "cold")
+    begun = 3
+    for number in range(begun):
+        _stage(layout, number)
+    durable = begun
 
-    def work() -> None:
-        nonlocal staged
-        running = compactor(layout, flush_interval=0.5)
-        seconds = 0.0
-        while not stop.is_set():
-            _stage(layout, staged)
-            staged += 1
-            seconds += 0.2
-            running.run_once(NOW + staged / 1000 + seconds, NOW)
-        running.run_once(NOW + seconds + 9999, NOW, flush=True)
+    def work(steps: PosixSteps) -> None:
+        nonlocal begun, durable
+        with closing(Plant(layout.root, store, steps=steps)) as plant:
+            for _ in range(4):
+                plant.all_stages()
+                plant.clean()
+                begun += 1
+                _stage(layout, durable)
+                durable = begun
 
-    thread = Thread(target=work)
-    thread.start()
-    asked = Queries(layout, ManualClock())
-    wrong = []
-    try:
-        for _ in range(queries):
-            first, last = sorted(chance.sample(range(SPAN.start, SPAN.end, 60_000_000), 2))
-            series = chance.choice(SERIES)
-            before = staged
-            found = _offsets(
-                asked,
-                Question((series.asset,), (series.sensor,), Interval(first, last), "raw", addresses=True),
+    files = ColdFiles(layout, store, ManualClock(), 1_000_000_000)
+    with _stepwise(layout, work) as advance:
+        moved = Interleaved(layout.raw, lambda: advance(chance.choice([0, 0, 0, 1, 2, 5])))
+        queries = Queries(moved, ManualClock(), Limits(0, 0), files=files)
+        while durable < 7:
+            least = durable
+            raw = _offsets(queries)
+            assert len(raw) == len(set(raw))
+            assert {*range(least * 12)} <= {*raw} <= {*range(begun * 12)}
+            least = durable
+            windows = queries.answer(replace(EVERYTHING, resolution=chance.choice(LEVELS), addresses=False))
+            kinds = ("count", "bad_count", "null_count", "other_unit_count", "text_count")
+            counted = sum(
+                row[kind] for table in windows.tables for row in table.to_pylist() for kind in kinds
             )
-            least, most = (
-                [one for one in range(count * 12) if _matches(one, series, first, last)]
-                for count in (before, staged + 1)
-            )
-            if found != sorted(set(found)) or not set(least) <= set(found) <= set(most):
-                wrong.append(f"{series} {first} {last}: {len(found)} of {len(least)} to {len(most)}")
-    finally:
-        stop.set()
-        thread.join(60)
-    return wrong
+            assert least * 12 <= counted <= begun * 12
+            advance(chance.randrange(40))
 
 
-def _matches(offset: int, series: Series, first: int, last: int) -> bool:
-    hour = HOUR + offset // 12 % 3
-    time = hour * MICROSECONDS_PER_HOUR + offset * 7 * 1_000_000 % MICROSECONDS_PER_HOUR
-    return SERIES[offset % 3] == series and first <= time < last
+def test_random_queries_equal_the_truth_of_their_moment_while_every_stage_runs(tmp_path: Path) -> None:
+    """Ten thousand of them: `make proof-queries`."""
+    with moving(tmp_path, seed=1) as plant:
+        done = ask_meanwhile(plant, 250, seed=1)
+    assert done.wrong == []
+    assert plant.rounds.keys() >= {"compact", "flush", "aggregate", "upload", "clean up"}
+    assert done.tiers["cloud"] > 0
+    assert 0 < done.exact < 250

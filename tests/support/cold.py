@@ -23,7 +23,7 @@ from sensor_storage.query.queries import Limits, Queries
 from sensor_storage.query.question import Interval, Question
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.compact import Compactor, CompactReport, WritePolicy
-from sensor_storage.storage.durable import Disk
+from sensor_storage.storage.durable import Disk, Steps
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.readings import Readings
 from support.aggregates import LATER, SERIES
@@ -33,10 +33,12 @@ from support.trees import NOW, readings_of, stage
 class Plant:
     """One service's stages on one directory, as `run` wires them."""
 
-    def __init__(self, root: Path, store: ColdStore, *, max_rows: int = 400_000) -> None:
+    def __init__(
+        self, root: Path, store: ColdStore, *, max_rows: int = 400_000, steps: Steps | None = None
+    ) -> None:
         self.layout = Layout(root / "raw")
         self.store = store
-        self.disk = Disk(self.layout.root)
+        self.disk = Disk(self.layout.root, steps)
         self.catalog = Catalog(self.layout)
         self.files = ColdFiles(self.layout, store, SystemClock(), 1_000_000_000)
         thaw = Thaw(self.layout, self.disk, self.catalog, self.files)

@@ -6,10 +6,11 @@ still names is used without asking the store.
 
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Final, TypeVar
 
 from sensor_storage.clock import Clock
 from sensor_storage.cold.store import ColdStore
@@ -21,6 +22,9 @@ from sensor_storage.storage.parquet import file_digest
 
 _QUIET_SECONDS: Final = 20.0
 """After a failure the store is left alone for so long, so that nobody waits for it again and again."""
+
+_LOOKS: Final = 10
+_T = TypeVar("_T")
 
 
 class ColdFiles:
@@ -55,6 +59,18 @@ class ColdFiles:
         except FileNotFoundError:
             copy = self._bring(name)
         return copy
+
+    def opened(self, path: Path, open_: Callable[[Path], _T]) -> _T:
+        """What `open_` makes of the file, or of a copy of it. Errors as of `find`.
+
+        Between the look and the opening the file may go to the cold store, and a copy out of the cache: then it is
+        looked for again.
+        """
+        for _ in range(_LOOKS - 1):
+            found = self.find(path)
+            with suppress(FileNotFoundError):
+                return open_(found)
+        return open_(self.find(path))
 
     def _receipt(self, name: str) -> str | None:
         if not self._layout.catalog.exists():

@@ -1,14 +1,15 @@
 """Where the readings of a sensor-hour are: the one place that lists them.
 
-What is staged was held before any hour file is opened (`staged.py`). Later the cold store is a third place, asked
-for hours that are not here any more.
+What is staged was held before any hour file is opened (`staged.py`). The cold store is the third place. A file is
+marked cold before it goes, and the mark goes after it has come back; so whoever looks for the mark, the file, and
+the mark once more, finds it however it moves meanwhile.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.errors import Damaged
@@ -20,6 +21,7 @@ from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.parquet import CheckedFile
 from sensor_storage.storage.stretches import Stretch
 
+_T = TypeVar("_T")
 _SECONDS_PER_HOUR = 3600
 _DECEMBER = 12
 _FIRST_HOUR, _LAST_HOUR = (
@@ -46,19 +48,22 @@ class Sources:
     def hour_file(self, key: SensorHour) -> CheckedFile | None:
         """The sensor-hour's file, checked, if there is one."""
         try:
-            file = CheckedFile(self.find(self._layout.hour_file(key)))
+            file = self.read(self._layout.hour_file(key), CheckedFile)
         except FileNotFoundError:
             return None
         if file.footer().sensor_hour != key:
             raise Damaged(f"{file.path}: holds {file.footer().sensor_hour}, its name says {key}")
         return file
 
-    def find(self, path: Path) -> Path:
-        """Where to read a file: here, or a copy from the cold store. FileNotFoundError when it is in neither."""
-        found = self._files.find(path) if self._files else path
-        if found is not path or path.exists():
-            self._read["local" if found is path else "cloud"] += 1
-        return found
+    def read(self, path: Path, open_: Callable[[Path], _T]) -> _T:
+        """What `open_` makes of a file, here or of a copy from the cold store. FileNotFoundError if in neither."""
+
+        def counted(found: Path) -> _T:
+            opened = open_(found)
+            self._read["local" if found == path else "cloud"] += 1
+            return opened
+
+        return self._files.opened(path, counted) if self._files else counted(path)
 
     def staged(self, key: SensorHour, interval: Interval) -> list[Stretch]:
         """The staged rows of the sensor-hour, but for what is surely outside; its file may hold some too."""
@@ -74,18 +79,19 @@ class Sources:
     def has_file(self, series: Series, hour: int) -> bool:
         """Is there a file of the sensor-hour?"""
         path = self._layout.hour_file(SensorHour(series, hour))
-        return path.exists() or hour in self._cold_hours(series, range(hour, hour + 1))
+        if (here := path.exists()) or self._files is None:
+            return here
+        with CatalogView.of(self._layout) as catalog:
+            return bool(catalog.cold_hours(series, hour, hour)) or path.exists()
 
     def hours(self, series: Series, hours: range) -> list[int]:
         """Which of these hours may have a file of the sensor: its folder is here, or it is in the cold store."""
-        here = _folders(self._layout, series.asset, hours)
-        return sorted({*here, *self._cold_hours(series, hours)})
-
-    def _cold_hours(self, series: Series, hours: range) -> list[int]:
         if self._files is None:
-            return []
+            return list(_folders(self._layout, series.asset, hours))
         with CatalogView.of(self._layout) as catalog:
-            return catalog.cold_hours(series, hours.start, hours.stop - 1)
+            cold = catalog.cold_hours(series, hours.start, hours.stop - 1)
+            here = list(_folders(self._layout, series.asset, hours))
+            return sorted({*cold, *here, *catalog.cold_hours(series, hours.start, hours.stop - 1)})
 
 
 def _folders(layout: Layout, asset: str, hours: range) -> Iterator[int]:

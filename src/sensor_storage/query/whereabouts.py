@@ -66,8 +66,8 @@ def find_message(
         watch.look()
         try:
             path = layout.hour_file(key)
-            placed = _in_file(CheckedFile(files.find(path) if files else path), address)
-            found.readings += [replace(one, path=path) for one in placed]
+            file = files.opened(path, CheckedFile) if files else CheckedFile(path)
+            found.readings += [replace(one, path=path) for one in _in_file(file, address)]
         except (FileNotFoundError, Damaged):
             continue
     return found

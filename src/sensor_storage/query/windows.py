@@ -159,7 +159,8 @@ class WindowReader:
         """The minutes of an hour that is not open; from its readings if its file can't be read."""
         self._watch.look()
         try:
-            return read_columns(self._sources.find(self._path(one.series, "minute", hour)), self._columns)
+            path = self._path(one.series, "minute", hour)
+            return self._sources.read(path, lambda found: read_columns(found, self._columns))
         except FileNotFoundError:
             if not self._sources.has_file(one.series, hour):
                 return None
@@ -209,15 +210,15 @@ class WindowReader:
         self._watch.look()
         if not self._sources.staged(key, _hour(key)):
             with suppress(FileNotFoundError):
-                path = self._sources.find(self._layout.hour_file(key))
-                return HourFileSamples(path, key, self._judge)
+                path = self._layout.hour_file(key)
+                return self._sources.read(path, lambda found: HourFileSamples(found, key, self._judge))
         return _OpenHour(key, self._raw, self._judge)
 
     def file(self, series: Series, level: Level, period: int) -> Statistics | None:
         """The rows of an aggregate file; None unless it can be read."""
         self._watch.look()
         try:
-            return read_aggregate(self._sources.find(self._path(series, level, period))).statistics
+            return self._sources.read(self._path(series, level, period), read_aggregate).statistics
         except (FileNotFoundError, Damaged):
             return None
 
