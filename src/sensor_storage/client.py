@@ -179,6 +179,7 @@ class _Directory(_Base):
             _names(asset), _names(sensor), interval, resolution, max_points, zone, addresses, tuple(fields)
         )
         answer = self._queries.answer(question)
+        answer.begin()
         return Rows(answer.schema, answer.tables, answer.meta)
 
 

@@ -1,8 +1,7 @@
 """`/query`: raw readings or windows, as JSON, CSV, Arrow or Parquet."""
 
 from collections.abc import Callable, Iterator
-from itertools import islice
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, TypeVar, get_args
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -124,16 +123,15 @@ def accepted(accept: str) -> Format:
 def _streamed(answer: Answer, form: Format, headers: dict[str, str]) -> Response:
     """The first piece is made before anything is sent, so that its errors are problems with a status."""
     headers["sensor-storage-resolution"] = answer.plan.resolution
+    answer.begin()
     if answer.thinned_by:
         headers["sensor-storage-thinned-by"] = answer.thinned_by
-    tables = answer.tables
-    first = list(islice(tables, 1))
 
     def rest() -> Iterator[bytes]:
         try:
             yield from (
                 piece
-                for piece in encode(form, answer.schema, _chain(first, tables), answer.meta, answer.end)
+                for piece in encode(form, answer.schema, answer.tables, answer.meta, answer.end)
                 if piece
             )
         finally:
@@ -142,12 +140,6 @@ def _streamed(answer: Answer, form: Format, headers: dict[str, str]) -> Response
     if form in {"csv", "parquet"}:
         headers["content-disposition"] = f'attachment; filename="readings.{form}"'
     return StreamingResponse(rest(), media_type=MEDIA_TYPES[form], headers=headers)
-
-
-def _chain(first: list[Any], rest: Iterator[Any]) -> Iterator[Any]:
-    while first:
-        yield first.pop()
-    yield from rest
 
 
 def nothing_stored(error: NothingStored) -> Problem:

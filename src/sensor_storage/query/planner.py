@@ -1,12 +1,13 @@
 """From a question to what is read: pure, over what is known of each sensor.
 
 `auto` takes the finest resolution that stays within the points asked for: raw where the readings themselves do,
-else the first of minute, hour and day whose windows do; days, if nothing does.
+else the first of minute, hour and day whose windows do; days, if nothing does. How many readings there are is known
+by the hour; of an hour that the interval cuts, as many are reckoned as if they came evenly.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from sensor_storage.aggregation.windows import WIDTH
 from sensor_storage.errors import Usage
@@ -21,12 +22,30 @@ class TooMuch(Usage):
     """The answer would have more rows than may be."""
 
 
+class Evenly(NamedTuple):
+    """So many readings from a first to a last timestamp, both included, in µs."""
+
+    rows: int
+    first: int
+    last: int
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of a sensor in the interval: at most so many readings."""
+    """What is known of a sensor in the interval: at most so many readings, and probably so many."""
 
     series: Series
     rows: int
+    likely: int
+
+
+def reckoned(some: Evenly, interval: Interval) -> int:
+    """So many of these readings are in the interval if they came evenly; never too few by that."""
+    first, last = max(some.first, interval.start), min(some.last, interval.end - 1)
+    if last < first or not some.rows:
+        return 0
+    width = some.last - some.first
+    return some.rows if not width else (last - first) * (some.rows - 1) // width + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +59,15 @@ class Plan:
 
     @property
     def rows(self) -> int:
-        """At most so many rows has the answer, as far as it is known."""
+        """About so many rows has the answer."""
         if self.resolution != "raw":
             return sum(min(part.rows, windows(self.interval, self.resolution)) for part in self.parts)
-        return sum(min(part.rows, self.thin_to) if self.thin_to else part.rows for part in self.parts)
+        return sum(min(part.likely, self.thin_to) if self.thin_to else part.likely for part in self.parts)
 
 
 def plan(question: Question, known: Sequence[Known], *, max_rows: int) -> Plan:
     """What to read for the question. Raises TooMuch where the answer would have more than `max_rows` rows."""
-    resolution = plan_resolution(question, max((one.rows for one in known), default=0))
+    resolution = plan_resolution(question, max((one.likely for one in known), default=0))
     thin_to = question.max_points if resolution == "raw" else None
     whole = Plan(resolution, question.interval, tuple(known), thin_to)
     _refuse(question, whole, max_rows)

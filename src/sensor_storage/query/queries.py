@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,15 +22,15 @@ from sensor_storage.aggregation.windows import HOURS_PER_DAY
 from sensor_storage.clock import Clock
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.errors import SensorStorageError
-from sensor_storage.model import Series
+from sensor_storage.model import MICROSECONDS_PER_HOUR, SensorHour, Series
 from sensor_storage.query.directory import Directory
-from sensor_storage.query.planner import UNKNOWN_HOUR_ROWS, Known, Plan, plan
+from sensor_storage.query.planner import UNKNOWN_HOUR_ROWS, Evenly, Known, Plan, plan, reckoned
 from sensor_storage.query.question import ALL, Interval, Question
 from sensor_storage.query.raw import RawReader, raw_schema
 from sensor_storage.query.sources import Sources
 from sensor_storage.query.staged import HeldStaging, StagedView
 from sensor_storage.query.tails import Tails
-from sensor_storage.query.thinning import METHOD, thinned
+from sensor_storage.query.thinning import METHOD, Thinning
 from sensor_storage.query.times import as_text
 from sensor_storage.query.watch import Watch
 from sensor_storage.query.whereabouts import Whereabouts, find_message
@@ -64,12 +65,15 @@ class Answer:
     watch: Watch
     sources: Sources
     warnings: list[str] = field(default_factory=list)
+    thinning: Thinning | None = None
 
     @property
     def thinned_by(self) -> str | None:
-        """The method by which readings may have been left out, if any was."""
-        most = max((part.rows for part in self.plan.parts), default=0)
-        return METHOD if self.plan.thin_to and most > self.plan.thin_to else None
+        """The method by which readings are left out, if any was so far or probably will be."""
+        if self.thinning is None or not self.plan.thin_to:
+            return None
+        most = max((part.likely for part in self.plan.parts), default=0)
+        return METHOD if self.thinning.left_out or most > self.plan.thin_to else None
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -81,6 +85,17 @@ class Answer:
             "thinned_by": self.thinned_by,
             "warnings": self.warnings,
         }
+
+    def begin(self) -> None:
+        """Make the first table: its errors come now, and whether readings are left out is known of one sensor."""
+        first, rest = list(islice(self.tables, 1)), self.tables
+
+        def whole() -> Iterator[pa.Table]:
+            while first:
+                yield first.pop()
+            yield from rest
+
+        self.tables = whole()
 
     def end(self) -> dict[str, Any]:
         """What is known once all tables are read: how many files of each tier that took, and how long."""
@@ -133,10 +148,10 @@ class Queries:
             if found.resolution == "raw":
                 schema = raw_schema(addresses=question.addresses, fields=question.fields)
                 whole = raw_schema(addresses=question.addresses) if found.thin_to else schema
-                tables = _raw(found, RawReader(sources, watch, whole))
-                return Answer(
-                    found, schema, (one.select(schema.names) for one in tables), watch, sources, warnings
-                )
+                thinning = Thinning(found.interval, found.thin_to) if found.thin_to else None
+                rows = _raw(found, RawReader(sources, watch, whole), thinning)
+                tables = (one.select(schema.names) for one in rows)
+                return Answer(found, schema, tables, watch, sources, warnings, thinning)
             asked = WindowQuestion(found.resolution, question.interval, question.zone)
             schema = window_schema(question.fields)
             raw = RawReader(sources, watch)
@@ -190,13 +205,24 @@ class Queries:
     def _known(
         self, series: Series, interval: Interval, catalog: CatalogView, sources: Sources, watch: Watch
     ) -> Known:
+        """How many readings there are, by whole hours, and how many of them in the interval itself."""
         watch.look()
         hours = interval.hours
-        staged = sum(sources.held.hours(series, hours.start, hours.stop - 1).values())
         if catalog.known:
-            return Known(series, catalog.filed(series, hours.start, hours.stop - 1)[1] + staged)
-        files = sum(sources.has_file(series, hour) for hour in sources.hours(series, hours))
-        return Known(series, files * UNKNOWN_HOUR_ROWS + staged)
+            whole = catalog.filed(series, hours.start, hours.stop - 1)[1]
+            at_the_edges = [
+                Evenly(*one) for one in catalog.filed_hours(series, {hours.start, hours.stop - 1})
+            ]
+        else:
+            there = [hour for hour in sources.hours(series, hours) if sources.has_file(series, hour)]
+            whole = len(there) * UNKNOWN_HOUR_ROWS
+            at_the_edges = [_unknown(hour) for hour in there if hour in {hours.start, hours.stop - 1}]
+        staged = sources.held.hours(series, hours.start, hours.stop - 1)
+        for hour in staged.keys() & {hours.start, hours.stop - 1}:
+            at_the_edges += [Evenly(*one) for one in sources.held.spans(SensorHour(series, hour))]
+        rows = whole + sum(staged.values())
+        outside = sum(one.rows - reckoned(one, interval) for one in at_the_edges)
+        return Known(series, rows, rows - outside)
 
     def _open(
         self,
@@ -223,12 +249,15 @@ class Queries:
         return Open(frozenset(made_of_readings), frozenset(days), carry)
 
 
-def _raw(found: Plan, reader: RawReader) -> Iterator[pa.Table]:
+def _unknown(hour: int) -> Evenly:
+    start = hour * MICROSECONDS_PER_HOUR
+    return Evenly(UNKNOWN_HOUR_ROWS, start, start + MICROSECONDS_PER_HOUR - 1)
+
+
+def _raw(found: Plan, reader: RawReader, thinning: Thinning | None) -> Iterator[pa.Table]:
     for part in found.parts:
         tables = reader.tables(part.series, found.interval)
-        if found.thin_to and part.rows > found.thin_to:
-            tables = thinned(tables, found.interval, found.thin_to)
-        yield from tables
+        yield from thinning.thinned(tables) if thinning else tables
 
 
 def nothing_stored(question: Question) -> NothingStored:

@@ -169,6 +169,15 @@ class HeldStaging:
                 found.append((file.file, start, start + count))
         return found
 
+    def spans(self, key: SensorHour) -> list[tuple[int, int, int]]:
+        """How many rows of a sensor-hour each file has, and between which timestamps the row groups they are in."""
+        found = []
+        for file, start, stop in self.rows(key):
+            groups = [group for group in file.groups() if group.start < stop and group.stop > start]
+            first = min(group.first_timestamp for group in groups)
+            found.append((stop - start, first, max(group.last_timestamp for group in groups)))
+        return found
+
     def series(self) -> list[Series]:
         """Every series of which rows are staged."""
         with self._lock:

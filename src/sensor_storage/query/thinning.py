@@ -25,20 +25,34 @@ _AT_ONCE = 400_000
 _PER_STRETCH = 4
 
 
-def thinned(tables: Iterable[pa.Table], interval: Interval, points: int) -> Iterator[pa.Table]:
-    """About so many rows of one sensor's readings, given in order of time; all of them if they are no more.
+class Thinning:
+    """Thins each sensor's readings of an interval to about so many rows; remembers whether it left any out."""
 
-    So many readings as fit into memory are thinned at once, each lot to its share of the interval.
-    """
-    held: list[pa.Table] = []
-    lots = 0
-    for table in tables:
-        held.append(table)
-        if sum(map(len, held)) >= _AT_ONCE:
-            yield _thinned(pa.concat_tables(held), interval, points, alone=False)
-            held, lots = [], lots + 1
-    if held:
-        yield _thinned(pa.concat_tables(held), interval, points, alone=not lots)
+    def __init__(self, interval: Interval, points: int) -> None:
+        self._interval = interval
+        self._points = points
+        self.left_out = 0
+
+    def thinned(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """About so many rows of one sensor's readings, given in order of time; all of them if they are no more.
+
+        So many readings as fit into memory are thinned at once, each lot to its share of the interval.
+        """
+        held: list[pa.Table] = []
+        lots = 0
+        for table in tables:
+            held.append(table)
+            if sum(map(len, held)) >= _AT_ONCE:
+                yield self._lot(held, alone=False)
+                held, lots = [], lots + 1
+        if held:
+            yield self._lot(held, alone=not lots)
+
+    def _lot(self, tables: list[pa.Table], *, alone: bool) -> pa.Table:
+        whole = pa.concat_tables(tables)
+        few = _thinned(whole, self._interval, self._points, alone=alone)
+        self.left_out += len(whole) - len(few)
+        return few
 
 
 def _thinned(table: pa.Table, interval: Interval, points: int, *, alone: bool) -> pa.Table:

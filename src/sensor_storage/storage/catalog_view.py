@@ -5,7 +5,7 @@ same by whoever names it, and `rebuild` makes the catalog again.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,16 @@ class CatalogView:
             (*series, first, last),
         )
         return (row[0], row[1]) if row else (0, 0)
+
+    def filed_hours(self, series: Series, hours: Collection[int]) -> list[tuple[int, int, int]]:
+        """Rows, first and last timestamp of the hour files of these hours."""
+        query = (
+            "SELECT rows, first_timestamp, last_timestamp FROM hour_file"
+            " WHERE asset = ? AND sensor = ? AND hour = ?"
+        )
+        return [
+            (row[0], row[1], row[2]) for hour in sorted(hours) for row in self._rows(query, (*series, hour))
+        ]
 
     def aggregates(self) -> AggregateCatalog | None:
         """What is known of aggregates."""
