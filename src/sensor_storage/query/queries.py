@@ -214,7 +214,7 @@ class Queries:
                 Evenly(*one) for one in catalog.filed_hours(series, {hours.start, hours.stop - 1})
             ]
         else:
-            there = [hour for hour in sources.hours(series, hours) if sources.has_file(series, hour)]
+            there = sources.hours(series, hours)
             whole = len(there) * UNKNOWN_HOUR_ROWS
             at_the_edges = [_unknown(hour) for hour in there if hour in {hours.start, hours.stop - 1}]
         staged = sources.held.hours(series, hours.start, hours.stop - 1)

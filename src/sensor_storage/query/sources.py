@@ -76,22 +76,18 @@ class Sources:
         file = self.hour_file(key)
         return [_stretch(file, 0, file.footer().rows, interval)] if file else []
 
-    def has_file(self, series: Series, hour: int) -> bool:
-        """Is there a file of the sensor-hour?"""
-        path = self._layout.hour_file(SensorHour(series, hour))
-        if (here := path.exists()) or self._files is None:
-            return here
-        with CatalogView.of(self._layout) as catalog:
-            return bool(catalog.cold_hours(series, hour, hour)) or path.exists()
-
     def hours(self, series: Series, hours: range) -> list[int]:
-        """Which of these hours may have a file of the sensor: its folder is here, or it is in the cold store."""
+        """Which of these hours have a file of the sensor, here or in the cold store."""
         if self._files is None:
-            return list(_folders(self._layout, series.asset, hours))
+            return self._here(series, hours)
         with CatalogView.of(self._layout) as catalog:
             cold = catalog.cold_hours(series, hours.start, hours.stop - 1)
-            here = list(_folders(self._layout, series.asset, hours))
+            here = self._here(series, hours)
             return sorted({*cold, *here, *catalog.cold_hours(series, hours.start, hours.stop - 1)})
+
+    def _here(self, series: Series, hours: range) -> list[int]:
+        found = _folders(self._layout, series.asset, hours)
+        return [hour for hour in found if self._layout.hour_file(SensorHour(series, hour)).exists()]
 
 
 def _folders(layout: Layout, asset: str, hours: range) -> Iterator[int]:

@@ -145,7 +145,7 @@ class WindowReader:
         reach = reached_hours(self._limit)
         for as_filed, hours in plan_runs(whole.hours, one.not_made.hours, reach):
             if as_filed:
-                tables = [table for hour in hours if (table := self._filed(one, hour))]
+                tables = [self._filed(one, hour) for hour in self._sources.hours(one.series, hours)]
             else:
                 found = one.minutes(hours, whole)
                 carry = self._carry_of_files(one.series, hours.start, reach)
@@ -155,16 +155,13 @@ class WindowReader:
             if table:
                 yield self._named(one.series, table)
 
-    def _filed(self, one: "_OneSensor", hour: int) -> pa.Table | None:
+    def _filed(self, one: "_OneSensor", hour: int) -> pa.Table:
         """The minutes of an hour that is not open; from its readings if its file can't be read."""
         self._watch.look()
         try:
             path = self._path(one.series, "minute", hour)
             return self._sources.read(path, lambda found: read_columns(found, self._columns))
-        except FileNotFoundError:
-            if not self._sources.has_file(one.series, hour):
-                return None
-        except Damaged:
+        except (FileNotFoundError, Damaged):
             pass
         found = one.minutes(range(hour, hour + 1), _hour(SensorHour(one.series, hour)))
         carry = self._carry_of_files(one.series, hour, reached_hours(self._limit))
@@ -224,9 +221,7 @@ class WindowReader:
 
     def filed_hours(self, series: Series, hours: range, also: frozenset[int] = frozenset()) -> list[int]:
         """Which of these hours have an hour file of the sensor, or are among the others."""
-        there = self._sources.hours(series, hours)
-        filed = {hour for hour in there if self._sources.has_file(series, hour)}
-        return sorted(filed | {hour for hour in also if hour in hours})
+        return sorted({*self._sources.hours(series, hours), *(hour for hour in also if hour in hours)})
 
     @property
     def limit(self) -> int:
