@@ -23,7 +23,7 @@ from sensor_storage.kafka.decoder import Decoder, DecodeSettings
 from sensor_storage.kafka.refusal import Reason
 from sensor_storage.kafka.timestamps import read_timestamp, spelled
 from sensor_storage.metrics import DEFINITIONS
-from sensor_storage.storage import compact, dead_letters, durable, ledger_files, parquet
+from sensor_storage.storage import arrow_columns, compact, dead_letters, durable, footers, ledger_files
 from sensor_storage.storage.findings import FindingKind
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ledger import LedgerEntry
@@ -133,8 +133,8 @@ def test_every_kind_of_finding_is_documented() -> None:
 
 def test_every_column_and_every_field_of_the_footer_is_documented() -> None:
     text = (DOCS / "formats.md").read_text()
-    names = {*parquet.SCHEMA.names, *ledger_files.SCHEMA.names, *dead_letters.SCHEMA.names}
-    for struct in (parquet.Footer, parquet.Totals, LedgerEntry):
+    names = {*arrow_columns.SCHEMA.names, *ledger_files.SCHEMA.names, *dead_letters.SCHEMA.names}
+    for struct in (footers.Footer, footers.Totals, LedgerEntry):
         names |= {field.name for field in msgspec.structs.fields(struct)}
     assert sorted(name for name in names if f"`{name}`" not in text) == []
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from sensor_storage.aggregation.files import read_aggregate
 from sensor_storage.aggregation.windows import LEVELS, Level
 from sensor_storage.model import SensorHour
+from sensor_storage.storage.footers import content_digest
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.parquet import CheckedFile, content_digest
+from sensor_storage.storage.parquet import CheckedFile
 from support.aggregates import (
     DAY,
     LATER,

@@ -9,7 +9,8 @@ import pytest
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.cold.store import Refused
 from sensor_storage.errors import Transient
-from sensor_storage.storage.parquet import CheckedFile, checked_digest
+from sensor_storage.storage.digests import checked_digest
+from sensor_storage.storage.parquet import CheckedFile
 from support.aggregates import LATER
 from support.cold import FaultyStore, Plant, away, blobs, directory, every
 from support.trees import HOUR

@@ -23,10 +23,11 @@ from sensor_storage.kafka.topics import TopicDirectory
 from sensor_storage.model import Source
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.findings import Finding
+from sensor_storage.storage.footers import totals_of
 from sensor_storage.storage.held_staging import entries_now
 from sensor_storage.storage.holdings import Window, plan_passes
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.parquet import CheckedFile, totals_of
+from sensor_storage.storage.parquet import CheckedFile
 from sensor_storage.storage.readings import Readings
 from sensor_storage.storage.segments import encode_segment
 from sensor_storage.storage.verify import verify

@@ -8,7 +8,7 @@ import pytest
 
 import sensor_storage
 from sensor_storage.demo.broker import EmbeddedBroker
-from sensor_storage.storage.parquet import WRITER_VERSION
+from sensor_storage.storage.footers import WRITER_VERSION
 from sensor_storage.storage.status import read_maintain
 from support.kafka_io import create_topic, produce
 from support.service import Service, running

@@ -10,10 +10,11 @@ from sensor_storage.errors import DiskFull, Halt
 from sensor_storage.model import SensorHour, Series
 from sensor_storage.storage.compact import FAN_IN, Compactor
 from sensor_storage.storage.durable import PosixSteps
+from sensor_storage.storage.footers import Footer, totals_of
 from sensor_storage.storage.layout import Layout, StagedName
 from sensor_storage.storage.ledger import LedgerEntry, fold, uncovered
 from sensor_storage.storage.ledger_files import LedgerFooter, read_all_ledgers
-from sensor_storage.storage.parquet import CheckedFile, Footer, encode_readings, encode_table, totals_of
+from sensor_storage.storage.parquet import CheckedFile, encode_readings, encode_table
 from sensor_storage.storage.readings import Readings
 from sensor_storage.storage.staging import superseded
 from sensor_storage.storage.verify import verify

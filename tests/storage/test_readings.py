@@ -12,18 +12,13 @@ from hypothesis import strategies as st
 
 from sensor_storage.errors import Damaged
 from sensor_storage.model import MICROSECONDS_PER_HOUR, SensorHour, Series, Source
+from sensor_storage.storage.arrow_columns import from_arrow, to_arrow
 from sensor_storage.storage.coded import Coded
 from sensor_storage.storage.durable import Disk
+from sensor_storage.storage.footers import Footer, totals_of
 from sensor_storage.storage.hour_files import merge_into_hour_file, read_hour_file
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.parquet import (
-    CheckedFile,
-    Footer,
-    encode_readings,
-    from_arrow,
-    to_arrow,
-    totals_of,
-)
+from sensor_storage.storage.parquet import CheckedFile, encode_readings
 from sensor_storage.storage.readings import Readings, _offset_ranges, overlap, union
 from sensor_storage.storage.series_column import SeriesColumn
 from support.trees import HOUR, readings_of, rows_of

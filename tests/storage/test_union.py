@@ -11,11 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sensor_storage.model import Series, Source
+from sensor_storage.storage.arrow_columns import from_arrow, to_arrow
 from sensor_storage.storage.coded import Coded
-from sensor_storage.storage.parquet import (
-    from_arrow,
-    to_arrow,
-)
 from sensor_storage.storage.readings import Readings, conflicts, union
 from sensor_storage.storage.series_column import SeriesColumn
 from support.trees import Row, rows_of

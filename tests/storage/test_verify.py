@@ -12,8 +12,9 @@ from sensor_storage.model import SensorHour, Series
 from sensor_storage.storage.compact import FAN_IN
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.findings import Finding
+from sensor_storage.storage.footers import Footer, totals_of
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.parquet import CheckedFile, Footer, encode_readings, totals_of
+from sensor_storage.storage.parquet import CheckedFile, encode_readings
 from sensor_storage.storage.readings import Readings
 from sensor_storage.storage.verify import verify
 from support.trees import HOUR, NOW, compactor, readings_of, stage, stored_rows

@@ -13,9 +13,10 @@ from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.coded import Coded
 from sensor_storage.storage.compact import BLOCK_ROWS, Compactor, WritePolicy
 from sensor_storage.storage.durable import Disk, Steps
+from sensor_storage.storage.footers import totals_of
 from sensor_storage.storage.layout import Layout, StagedName
 from sensor_storage.storage.ledger import LedgerEntry
-from sensor_storage.storage.parquet import CheckedFile, totals_of
+from sensor_storage.storage.parquet import CheckedFile
 from sensor_storage.storage.readings import Readings, union
 from sensor_storage.storage.segments import encode_segment
 from sensor_storage.storage.series_column import SeriesColumn

@@ -7,11 +7,12 @@ import pytest
 
 from sensor_storage.storage.dead_letters import DeadLetterSizes
 from sensor_storage.storage.durable import Disk
+from sensor_storage.storage.footers import totals_of
 from sensor_storage.storage.layout import Layout, StagedName
 from sensor_storage.storage.ledger import LedgerEntry, fold
 from sensor_storage.storage.ledger_files import read_all_ledgers
 from sensor_storage.storage.ownership import alone, own
-from sensor_storage.storage.parquet import CheckedFile, totals_of
+from sensor_storage.storage.parquet import CheckedFile
 from sensor_storage.storage.segments import encode_segment
 from sensor_storage.storage.verify import verify
 from support.command import Run

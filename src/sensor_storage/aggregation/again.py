@@ -31,9 +31,10 @@ from sensor_storage.aggregation.windows import Level, period_start
 from sensor_storage.errors import Damaged
 from sensor_storage.model import SensorHour, Series
 from sensor_storage.storage.aggregate_catalog import Spanned
+from sensor_storage.storage.digests import stored_digest
 from sensor_storage.storage.findings import Finding
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.parquet import CheckedFile, stored_digest
+from sensor_storage.storage.parquet import CheckedFile
 from sensor_storage.storage.readings import Readings
 
 AGAIN = "run `sensor-storage rebuild aggregates`"

@@ -8,9 +8,9 @@ import msgspec
 
 from sensor_storage.aggregation.carry import Carry
 from sensor_storage.storage.aggregate_catalog import AggregateFile, AggregateRecord, Spanned
+from sensor_storage.storage.digests import stored_digest
 from sensor_storage.storage.durable import Aside, Disk
 from sensor_storage.storage.file_checks import peek
-from sensor_storage.storage.parquet import stored_digest
 
 _CARRY = msgspec.json.Decoder(Carry)
 

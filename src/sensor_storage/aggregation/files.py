@@ -22,15 +22,9 @@ from sensor_storage.aggregation.statistics import Statistics
 from sensor_storage.aggregation.windows import Level, period_of
 from sensor_storage.errors import Damaged
 from sensor_storage.model import Series
-from sensor_storage.storage.parquet import (
-    FORMAT_VERSION,
-    OLDEST_WRITER,
-    CheckedFile,
-    add_footer,
-    checked_digest,
-    refuse_newer,
-    sealed,
-)
+from sensor_storage.storage.digests import checked_digest, sealed
+from sensor_storage.storage.footers import FORMAT_VERSION, OLDEST_WRITER, footer_metadata, refuse_newer
+from sensor_storage.storage.parquet import CheckedFile
 from sensor_storage.storage.quality import Numbering
 
 _TIME: Any = pa.timestamp("us", tz="UTC")
@@ -165,7 +159,7 @@ def encode_aggregate(
         store_schema=False,
     ) as writer:
         writer.write_table(to_table(statistics, held))
-        add_footer(writer, footer)
+        writer.add_key_value_metadata(footer_metadata(footer))
     return sealed(sink)
 
 

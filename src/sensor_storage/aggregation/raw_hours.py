@@ -19,8 +19,10 @@ from sensor_storage.aggregation.summarise import summarise
 from sensor_storage.aggregation.windows import WIDTH
 from sensor_storage.errors import Damaged
 from sensor_storage.model import SensorHour
+from sensor_storage.storage.arrow_columns import coded_column
+from sensor_storage.storage.footers import content_digest
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.parquet import CheckedFile, coded_column, content_digest
+from sensor_storage.storage.parquet import CheckedFile
 
 BLOCK_ROWS = 400_000
 """About so many rows are held at once, or one minute's if those are more."""

@@ -10,8 +10,9 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from sensor_storage.cold.store import Blob, ColdStore
 from sensor_storage.errors import Damaged
+from sensor_storage.storage.digests import file_digest
 from sensor_storage.storage.durable import Disk
-from sensor_storage.storage.parquet import CheckedFile, file_digest
+from sensor_storage.storage.parquet import CheckedFile
 from sensor_storage.storage.receipts import Receipt, Receipts
 
 Mark: TypeAlias = Literal["=", "+", "-", "*", "!"]

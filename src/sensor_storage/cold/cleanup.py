@@ -24,8 +24,8 @@ from sensor_storage.errors import Damaged
 from sensor_storage.log import get
 from sensor_storage.model import SensorHour
 from sensor_storage.storage.catalog import Catalog
+from sensor_storage.storage.digests import checked_digest
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.parquet import checked_digest
 from sensor_storage.storage.receipts import Receipt
 
 Verdict: TypeAlias = Literal[

@@ -16,9 +16,9 @@ from sensor_storage.clock import Clock
 from sensor_storage.cold.store import ColdStore
 from sensor_storage.errors import Damaged, Transient
 from sensor_storage.storage.catalog import connect_read_only
+from sensor_storage.storage.digests import file_digest
 from sensor_storage.storage.durable import hint_file, remove_hint
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.parquet import file_digest
 
 _QUIET_SECONDS: Final = 20.0
 """After a failure the store is left alone for so long, so that nobody waits for it again and again."""

@@ -17,9 +17,10 @@ from sensor_storage.cold.upload import UploadReport
 from sensor_storage.errors import Damaged, SensorStorageError
 from sensor_storage.log import get
 from sensor_storage.storage.catalog import Catalog
+from sensor_storage.storage.digests import file_digest, stored_digest
 from sensor_storage.storage.known import HOUR_SECONDS
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.parquet import CheckedFile, file_digest, stored_digest
+from sensor_storage.storage.parquet import CheckedFile
 from sensor_storage.storage.receipts import Receipt
 from sensor_storage.storage.safe_offsets import SafeOffset, safe_offsets
 

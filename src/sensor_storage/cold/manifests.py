@@ -14,14 +14,9 @@ import pyarrow as pa
 
 from sensor_storage.errors import Damaged
 from sensor_storage.model import Series
+from sensor_storage.storage.footers import FORMAT_VERSION, OLDEST_WRITER, refuse_newer
 from sensor_storage.storage.known import HOUR_SECONDS, Known
-from sensor_storage.storage.parquet import (
-    FORMAT_VERSION,
-    OLDEST_WRITER,
-    CheckedFile,
-    encode_table,
-    refuse_newer,
-)
+from sensor_storage.storage.parquet import CheckedFile, encode_table
 from sensor_storage.storage.receipts import Receipt
 
 FOLDER: Final = "receipts"

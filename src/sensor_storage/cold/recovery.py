@@ -27,13 +27,15 @@ from sensor_storage.cold.store import Blob, ColdStore
 from sensor_storage.errors import Damaged, Transient
 from sensor_storage.model import SensorHour
 from sensor_storage.storage.catalog import Catalog
+from sensor_storage.storage.digests import file_digest
 from sensor_storage.storage.durable import Disk
+from sensor_storage.storage.footers import content_digest
 from sensor_storage.storage.hour_files import describe
 from sensor_storage.storage.known import Known
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ledger import LedgerEntry
 from sensor_storage.storage.ledger_files import fold_into_ledger, read_ledger
-from sensor_storage.storage.parquet import CheckedFile, content_digest, file_digest
+from sensor_storage.storage.parquet import CheckedFile
 from sensor_storage.storage.receipts import Level, Receipt
 from sensor_storage.storage.safe_offsets import SafeOffset
 

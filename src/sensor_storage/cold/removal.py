@@ -14,9 +14,9 @@ from sensor_storage.errors import Damaged
 from sensor_storage.model import SensorHour, Series
 from sensor_storage.storage.aggregate_catalog import AggregateFile
 from sensor_storage.storage.catalog import Catalog
+from sensor_storage.storage.digests import file_digest
 from sensor_storage.storage.durable import Disk, prune_folders
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.parquet import file_digest
 from sensor_storage.storage.receipts import Level
 from sensor_storage.storage.staging import Staging
 

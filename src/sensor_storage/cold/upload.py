@@ -33,15 +33,11 @@ from sensor_storage.errors import Damaged, DiskFull, Halt, SensorStorageError, T
 from sensor_storage.log import get
 from sensor_storage.model import SensorHour
 from sensor_storage.storage.catalog import Catalog
+from sensor_storage.storage.digests import checked_digest, file_digest
 from sensor_storage.storage.durable import Disk
+from sensor_storage.storage.footers import FORMAT_VERSION, content_digest
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.parquet import (
-    FORMAT_VERSION,
-    CheckedFile,
-    checked_digest,
-    content_digest,
-    file_digest,
-)
+from sensor_storage.storage.parquet import CheckedFile
 from sensor_storage.storage.receipts import PLACES_PER_HOUR, Due, Level, Receipt
 
 _PAGE: Final = 200

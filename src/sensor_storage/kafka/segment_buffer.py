@@ -7,8 +7,8 @@ from sensor_storage.kafka.batch import Decoded, MessageBatch
 from sensor_storage.kafka.dead_letters import dead_letters
 from sensor_storage.model import Source
 from sensor_storage.storage.dead_letters import DeadLetter
+from sensor_storage.storage.footers import totals_of
 from sensor_storage.storage.ledger import LedgerEntry
-from sensor_storage.storage.parquet import totals_of
 from sensor_storage.storage.readings import Readings
 
 _BYTES_PER_READING = 64

@@ -10,8 +10,9 @@ from sensor_storage.model import SensorHour, Series
 from sensor_storage.query.question import Interval, chosen
 from sensor_storage.query.sources import Sources
 from sensor_storage.query.watch import Watch
-from sensor_storage.storage.parquet import SCHEMA as STORED
-from sensor_storage.storage.parquet import CheckedFile, to_arrow
+from sensor_storage.storage.arrow_columns import SCHEMA as STORED
+from sensor_storage.storage.arrow_columns import to_arrow
+from sensor_storage.storage.parquet import CheckedFile
 from sensor_storage.storage.readings import Readings, union
 from sensor_storage.storage.stretches import Stretch, plan_cuts
 

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from sensor_storage.model import Series
-from sensor_storage.storage.parquet import content_digest
+from sensor_storage.storage.footers import content_digest
 
 Span: TypeAlias = Literal["hour", "day"]
 """An hour stands for its minutes and its own row; a day for its row."""

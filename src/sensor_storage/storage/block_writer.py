@@ -8,19 +8,11 @@ from typing import Self
 import numpy as np
 
 from sensor_storage.model import SensorHour, Source
+from sensor_storage.storage.arrow_columns import to_arrow
+from sensor_storage.storage.digests import seal_file
+from sensor_storage.storage.footers import Footer, Kind, Totals, footer_metadata, totals_of, writer_for
 from sensor_storage.storage.ledger import LedgerEntry
-from sensor_storage.storage.parquet import (
-    ROW_GROUP_ROWS,
-    Footer,
-    Kind,
-    Totals,
-    add_footer,
-    seal_file,
-    table_writer,
-    to_arrow,
-    totals_of,
-    writer_for,
-)
+from sensor_storage.storage.parquet import ROW_GROUP_ROWS, table_writer
 from sensor_storage.storage.readings import Readings, conflicts
 
 
@@ -109,7 +101,7 @@ class BlockWriter:
         )
         if len(self._pending):
             self._write_group(self._pending)
-        add_footer(self._writer, footer)
+        self._writer.add_key_value_metadata(footer_metadata(footer))
         self._writer.close()
         return footer, seal_file(self._path)
 

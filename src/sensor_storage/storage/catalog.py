@@ -17,10 +17,10 @@ import msgspec
 from sensor_storage.errors import DiskFull
 from sensor_storage.model import SensorHour, Series
 from sensor_storage.storage.aggregate_catalog import AGGREGATE_TABLES, AggregateCatalog
+from sensor_storage.storage.footers import Totals
 from sensor_storage.storage.hour_files import HourFile
 from sensor_storage.storage.known import KnownFiles
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.parquet import Totals
 from sensor_storage.storage.receipts import RECEIPT_TABLES, Receipts
 
 SCHEMA_VERSION = 3

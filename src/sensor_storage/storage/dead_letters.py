@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from sensor_storage.errors import Damaged
 from sensor_storage.model import DECODE_REVISION, Address, Source
+from sensor_storage.storage.footers import FORMAT_VERSION, OLDEST_WRITER
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.parquet import FORMAT_VERSION, OLDEST_WRITER, CheckedFile, encode_table
+from sensor_storage.storage.parquet import CheckedFile, encode_table
 
 Headers = list[tuple[str, bytes | None]]
 

@@ -12,19 +12,12 @@ from numpy.typing import NDArray
 from sensor_storage.errors import Damaged, SensorStorageError
 from sensor_storage.model import MICROSECONDS_PER_HOUR, SensorHour
 from sensor_storage.storage.block_writer import RunningTotals
+from sensor_storage.storage.digests import checked_digest, stored_digest
 from sensor_storage.storage.findings import Finding, FindingKind, addresses
+from sensor_storage.storage.footers import Footer, totals_of
 from sensor_storage.storage.hour_files import HourFile
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.parquet import (
-    HELD_BYTES,
-    ROW_GROUP_ROWS,
-    CheckedFile,
-    Footer,
-    checked_digest,
-    open_parquet,
-    stored_digest,
-    totals_of,
-)
+from sensor_storage.storage.parquet import HELD_BYTES, ROW_GROUP_ROWS, CheckedFile, open_parquet
 from sensor_storage.storage.readings import Readings, conflicts, union
 
 BLOCK_ROWS = ROW_GROUP_ROWS["hour"]

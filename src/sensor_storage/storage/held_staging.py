@@ -18,10 +18,11 @@ from sensor_storage.model import Source
 from sensor_storage.storage.dead_letters import SCHEMA as DEAD_LETTER_SCHEMA
 from sensor_storage.storage.file_checks import MappedFile, RowChecks, blocks_of, damaged
 from sensor_storage.storage.findings import Finding
+from sensor_storage.storage.footers import Footer
 from sensor_storage.storage.layout import Layout, StagedName
 from sensor_storage.storage.ledger import LedgerEntry
 from sensor_storage.storage.ledger_files import read_ledger
-from sensor_storage.storage.parquet import CheckedFile, Footer
+from sensor_storage.storage.parquet import CheckedFile
 from sensor_storage.storage.staging import SensorHourKeys, StagedFile
 
 _MAX_LOOKS = 100

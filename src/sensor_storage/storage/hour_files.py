@@ -9,17 +9,11 @@ import numpy as np
 from sensor_storage.errors import Damaged
 from sensor_storage.model import SensorHour
 from sensor_storage.storage.block_writer import BlockWriter
+from sensor_storage.storage.digests import stored_digest
 from sensor_storage.storage.durable import Aside, Disk
+from sensor_storage.storage.footers import Footer, Totals, refuse_newer, totals_of
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.parquet import (
-    CheckedFile,
-    Footer,
-    Totals,
-    encode_readings,
-    refuse_newer,
-    stored_digest,
-    totals_of,
-)
+from sensor_storage.storage.parquet import CheckedFile, encode_readings
 from sensor_storage.storage.readings import Readings, conflicts, union
 from sensor_storage.storage.stretches import Stretch, apart, merge_stretches
 

@@ -14,16 +14,10 @@ import pyarrow as pa
 from sensor_storage.errors import Damaged
 from sensor_storage.model import Source
 from sensor_storage.storage.durable import Disk
+from sensor_storage.storage.footers import FORMAT_VERSION, OLDEST_WRITER, refuse_newer, writer_for
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ledger import LedgerEntry, fold, unknown
-from sensor_storage.storage.parquet import (
-    FORMAT_VERSION,
-    OLDEST_WRITER,
-    CheckedFile,
-    encode_table,
-    refuse_newer,
-    writer_for,
-)
+from sensor_storage.storage.parquet import CheckedFile, encode_table
 
 _FIELDS: list[Any] = [
     pa.field("kafka_topic", pa.string()),

@@ -15,11 +15,12 @@ from sensor_storage.model import SensorHour, Source
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.file_checks import BLOCK_ROWS, HourFileCheck, check_hour_file, peek
 from sensor_storage.storage.findings import Finding, addresses
+from sensor_storage.storage.footers import content_digest
 from sensor_storage.storage.held_staging import Held, dead_letter_offsets, entries_now, hold
 from sensor_storage.storage.hour_files import HourFile
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ledger import LedgerEntry
-from sensor_storage.storage.parquet import CheckedFile, content_digest
+from sensor_storage.storage.parquet import CheckedFile
 from sensor_storage.storage.readings import Readings, conflicts, union
 from sensor_storage.storage.staged_merge import StagedMerge
 from sensor_storage.storage.staging import Keys

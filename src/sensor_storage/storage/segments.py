@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from sensor_storage.storage.footers import Footer, totals_of, writer_for
 from sensor_storage.storage.ledger import LedgerEntry
-from sensor_storage.storage.parquet import Footer, encode_readings, totals_of, writer_for
+from sensor_storage.storage.parquet import encode_readings
 from sensor_storage.storage.readings import Readings
 
 

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from sensor_storage.errors import Damaged
 from sensor_storage.model import MICROSECONDS_PER_HOUR, SensorHour, Series
 from sensor_storage.storage.coded import Coded
+from sensor_storage.storage.footers import Footer, refuse_newer
 from sensor_storage.storage.layout import Layout, StagedName
 from sensor_storage.storage.ledger import LedgerEntry, unknown
-from sensor_storage.storage.parquet import CheckedFile, Footer, refuse_newer
+from sensor_storage.storage.parquet import CheckedFile
 from sensor_storage.storage.readings import Readings
 from sensor_storage.storage.series_column import SeriesColumn, factorize, run_starts
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensor_storage.model import Source
+from sensor_storage.storage.footers import Totals
 from sensor_storage.storage.ledger import LedgerEntry, uncovered
-from sensor_storage.storage.parquet import Totals
 from sensor_storage.storage.readings import Readings
 
 _HASH_MODULUS = 1 << 64
