@@ -27,6 +27,7 @@ from sensor_storage.storage.verify import stored_rows, verify
 from support.aggregates import LATER
 from support.azurite import container
 from support.cold import Plant, blobs, directory
+from support.forgetful import PowerCut
 from support.trees import HOUR, SOURCE
 
 SERVICE = "one"
@@ -117,6 +118,27 @@ def test_what_was_not_safe_is_read_again_and_stands_once(
     assert fresh.offsets() == list(range(0, 300, 2))
     report = verify(fresh.layout, full=True)
     assert report.clean, report.findings
+
+
+def test_a_promise_is_taken_back_before_the_ledger_tells_of_a_past_range_that_is_not_safe(
+    tmp_path: Path, plant: Plant, store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant.arrive(range(100, 200))
+    plant.all_stages()
+    keep(plant, store)
+    assert published(store)[SERVICE].offsets[0].offset == 200
+    plant.arrive(range(100))  # as `backfill --from-kafka` brings them
+    plant.compact()
+    dies = Keepsakes(plant.layout, plant.catalog, store, SERVICE, "group")
+    monkeypatch.setattr(dies, "_tell_receipts", _power_cut)
+    with pytest.raises(PowerCut):
+        dies.run_once(LATER, UploadReport())
+    _, plan, _ = recover(tmp_path / "new", store)
+    assert plan == Rewind(frozenset(), {SOURCE[:3]: 0})
+
+
+def _power_cut(_: float) -> None:
+    raise PowerCut
 
 
 def test_a_ledger_taken_back_whole_would_pass_over_what_is_lost(

@@ -31,6 +31,7 @@ class Member:
         group: str,
         instance: str = "one",
         segment_seconds: float = 0.1,
+        reset: str = "earliest",
         **client: str | int,
     ) -> None:
         self.layout = layout
@@ -54,7 +55,7 @@ class Member:
             ledger=lambda: read_all_ledgers(layout),
             policy=IngestPolicy(segment_interval_seconds=segment_seconds, commit_interval_seconds=0.2),
             topics=self._directory,
-            join_group=partial(GroupConsumer, membership, reset="earliest"),
+            join_group=partial(GroupConsumer, membership, reset=reset),
         )
 
     def step(self) -> None:

@@ -5,6 +5,7 @@ partition, below which offset everything is in the cold store: a new disk goes o
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -49,8 +50,17 @@ class Keepsakes:
         self.published: Published | None = None
 
     def run_once(self, now: float, report: UploadReport) -> None:
-        """Upload what has changed. The offsets are looked up first: what they promise is uploaded behind them."""
+        """Upload what has changed. The offsets are looked up first: what they promise is uploaded behind them.
+
+        A promise that no longer holds, as when a past range came in, is taken back before the ledger tells of it.
+        """
         offsets = safe_offsets(self._layout, self._catalog)
+        try:
+            self._take_back(now, offsets)
+        except SensorStorageError as error:
+            report.failed += 1
+            report.errors[self._document] = str(error)
+            return
         for path in self._files():
             name = f"{self._prefix}/{self._layout.relative(path)}"
             try:
@@ -99,9 +109,25 @@ class Keepsakes:
                 receipt = Receipt(name, etag, len(content), digest, digest, len(files), digest, now)
                 self._receipts.record([(None, receipt)])
 
+    def _take_back(self, now: float, offsets: tuple[SafeOffset, ...]) -> None:
+        if self.published is None:
+            with suppress(Damaged):  # it promises nothing, and is replaced
+                self.published = read_published(self._store, self._document)
+        told = {one.place: one.offset for one in self.published.offsets} if self.published else {}
+        least = tuple(
+            msgspec.structs.replace(one, offset=min(one.offset, told.get(one.place, one.offset)))
+            for one in offsets
+        )
+        if any(one.offset < told.get(one.place, one.offset) for one in least):
+            self._publish(Published(now, self._group, least))
+
     def _publish(self, document: Published) -> None:
-        self._replace(f"{self._prefix}/safe-offsets.json", msgspec.json.encode(document), {})
+        self._replace(self._document, msgspec.json.encode(document), {})
         self.published = document
+
+    @property
+    def _document(self) -> str:
+        return f"{self._prefix}/safe-offsets.json"
 
     def _replace(self, name: str, content: bytes, metadata: dict[str, str]) -> str:
         """Write in place of whatever is there: the name is ours alone."""
@@ -121,12 +147,17 @@ def published(store: ColdStore) -> dict[str, Published]:
     found = {}
     for page in store.pages(f"{SERVICES}/"):
         for blob in page:
-            if blob.name.endswith("/safe-offsets.json"):
-                held = BytesIO()
-                if store.download(blob.name, held):
-                    try:
-                        service = blob.name.split("/")[1]
-                        found[service] = msgspec.json.decode(held.getvalue(), type=Published)
-                    except msgspec.DecodeError as error:
-                        raise Damaged(f"{blob.name}: {error}") from error
+            if blob.name.endswith("/safe-offsets.json") and (told := read_published(store, blob.name)):
+                found[blob.name.split("/")[1]] = told
     return found
+
+
+def read_published(store: ColdStore, name: str) -> Published | None:
+    """The document of that name, if there is one."""
+    held = BytesIO()
+    if store.download(name, held) is None:
+        return None
+    try:
+        return msgspec.json.decode(held.getvalue(), type=Published)
+    except msgspec.DecodeError as error:
+        raise Damaged(f"{name}: {error}") from error

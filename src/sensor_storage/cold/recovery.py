@@ -76,7 +76,7 @@ def plan_rewind(entries: Iterable[LedgerEntry], safe: Iterable[SafeOffset]) -> R
     An entry is true as a whole or not at all, so one that reaches beyond the safe offset is read again from its
     start; so is everything of a partition of which nothing is known to be safe.
     """
-    limits = {(one.topic, one.topic_id, one.partition): one.offset for one in safe}
+    limits = {one.place: one.offset for one in safe}
     offsets = dict(limits)
     kept = set()
     for entry in entries:

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from sensor_storage.errors import Usage
 from sensor_storage.kafka.batch import MessageBatch
@@ -37,12 +38,16 @@ _OWN: Final = {"kafka_topic", "kafka_partition", "kafka_offset", "kafka_index"}
 
 @dataclass(slots=True)
 class Backfilled:
-    """What became of a file's rows; `already` were imported before, `bad` gave no reading."""
+    """What became of a file's rows; `already` were imported before, `bad` gave no reading.
+
+    `overlapping` readings were left out, for Kafka covers their time.
+    """
 
     rows: int = 0
     readings: int = 0
     already: int = 0
     bad: int = 0
+    overlapping: int = 0
     errors: list[str] = field(default_factory=list)
 
 
@@ -63,6 +68,7 @@ class Backfill:
         names: Callable[[], StagedName],
         compression: str,
         known: Coverage,
+        covered: Callable[[Readings], NDArray[np.bool_]] | None = None,
     ) -> None:
         self._layout = layout
         self._disk = disk
@@ -70,6 +76,7 @@ class Backfill:
         self._names = names
         self._compression = compression
         self._known = known
+        self._covered = covered
 
     def run(
         self, path: Path, *, asset: str = "", store: bool = True, told: Callable[[Backfilled], None]
@@ -111,16 +118,19 @@ class Backfill:
             value=values,
         )
         decoded = self._decode(batch)
-        done.readings += len(decoded.readings)
+        readings = decoded.readings.sorted()
+        if self._covered:
+            left = readings.where(~self._covered(readings))
+            done.overlapping += len(readings) - len(left)
+            readings = left
+        done.readings += len(readings)
         done.bad += len(decoded.rejected)
         for item in decoded.rejected[: max(0, _TOLD - len(done.errors))]:
             done.errors.append(f"row {int(offsets[item.row]) + 1:,}: {item.error}")
         if store:
-            silent = len(decoded.rejected) + len(decoded.empty)
-            self._publish(source, int(offsets[0]), count, decoded.readings, silent)
+            self._publish(source, int(offsets[0]), count, readings)
 
-    def _publish(self, source: Source, start: int, count: int, readings: Readings, silent: int) -> None:
-        ordered = readings.sorted()
+    def _publish(self, source: Source, start: int, count: int, ordered: Readings) -> None:
         held = {total.source: total for total in ordered.totals()} if len(ordered) else {}
         entry = LedgerEntry(
             source,
@@ -128,7 +138,7 @@ class Backfill:
             start + count,
             messages=count,
             readings=len(ordered),
-            empty=silent,
+            empty=count - int(np.count_nonzero(ordered.index == 0)),  # as `verify` counts messages
             hash_sum=held[source].hash_sum if source in held else 0,
         )
         segment = encode_segment(ordered, [entry], self._compression)

@@ -75,6 +75,12 @@ def compare(
     log: LogReader, decode: Decode, holdings: Holdings, window: Window, *, with_aborted: bool = False
 ) -> Iterator[Compared]:
     """The messages that the broker has in the window, in order, one source at a time."""
+    for batch in batches(log, window, with_aborted=with_aborted):
+        yield _compared(batch, decode(batch), holdings)
+
+
+def batches(log: LogReader, window: Window, *, with_aborted: bool = False) -> Iterator[MessageBatch]:
+    """The same messages as columns: of one source each, and as many as may be decoded at once."""
     key = (window.topic, window.partition)
     ids: Mapping[Partition, str] = {key: window.topic_id}
     for messages in log.messages(key, window.start, window.stop, with_aborted=with_aborted):
@@ -83,7 +89,7 @@ def compare(
                 for code in range(len(part.source.values)):
                     mine = select(part, np.flatnonzero(part.source.codes == code))
                     if len(mine):
-                        yield _compared(mine, decode(mine), holdings)
+                        yield mine
 
 
 def made_of(

@@ -45,6 +45,18 @@ class LogReader:
             raise Transient(f"ask for the offsets of {key[0]}/{key[1]}: no answer", hint=_HINT)
         return found
 
+    def partitions(self, topic: str) -> list[int]:
+        """The topic's partitions; none where there is no such topic."""
+        with _asking(f"ask for the partitions of {topic}"):
+            found = self._admin.list_topics(topic, timeout=self._timeout).topics[topic]
+        return sorted(found.partitions) if found.error is None else []
+
+    def offset_at(self, key: Partition, milliseconds: int) -> int | None:
+        """The first offset whose message has this timestamp or a later one; None where there is none."""
+        with self._consumer() as consumer, _asking(f"ask for the offset of a time in {key[0]}/{key[1]}"):
+            (found,) = consumer.offsets_for_times([TopicPartition(*key, milliseconds)], timeout=self._timeout)
+        return found.offset if found.offset >= 0 else None
+
     def compacted(self, topic: str) -> bool:
         """May the broker have removed messages between others?"""
         with _asking(f"describe topic {topic}"):

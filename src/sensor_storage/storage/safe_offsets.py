@@ -24,6 +24,11 @@ class SafeOffset(msgspec.Struct, frozen=True, order=True):
     offset: int
     end: int
 
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """Which partition."""
+        return self.topic, self.topic_id, self.partition
+
 
 def safe_offsets(layout: Layout, catalog: Catalog) -> tuple[SafeOffset, ...]:
     """For every partition this directory has consumed from."""

@@ -13,6 +13,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TextIO, TypeVar
@@ -29,6 +30,9 @@ from sensor_storage.storage.layout import Layout
 
 Item = Mapping[str, object]
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
+MOMENT: Final = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"])
+"""The type of options that name a time; `seconds_of` reads it."""
+
 _EXISTING_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -174,6 +178,13 @@ def data_layout(settings: Settings) -> Layout:
             f"{layout.root} is not there", hint="name the data directory by --data or LOCAL_STORAGE_PATH"
         )
     return layout
+
+
+def seconds_of(moment: datetime | None) -> float | None:
+    """Since 1970; one without an offset is of UTC."""
+    if moment is None:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def tell_warnings(settings: Settings) -> None:

@@ -28,7 +28,14 @@ from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.hour_files import HourFile, describe
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import own
-from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
+from sensor_storage.verbs.options import (
+    MOMENT,
+    Output,
+    data_layout,
+    output_options,
+    seconds_of,
+    settings_options,
+)
 
 EPILOG = """\b
 Examples:
@@ -42,7 +49,6 @@ Without --into files come back into the data directory; its service must not run
 For --rewind every service of the consumer group must be stopped. Times without an offset are UTC. Exit codes:
 0 good; 1 some files are missing or damaged; 2 usage; 3 some are in the archive; 4 Kafka or the store does not
 answer; 5 a service runs on the directory."""
-_TIMES = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"])
 _PROGRESS_FILES = 1000
 _LEAVE_SECONDS = 75.0
 _AGAIN_SECONDS = 2.0
@@ -50,8 +56,8 @@ _AGAIN_SECONDS = 2.0
 
 @click.command("restore", epilog=EPILOG)
 @click.option("--asset", "assets", multiple=True, help="Only of this asset; may be given again.")
-@click.option("--from", "start", type=_TIMES, help="From this time on.")
-@click.option("--to", "stop", type=_TIMES, help="Before this time.")
+@click.option("--from", "start", type=MOMENT, help="From this time on.")
+@click.option("--to", "stop", type=MOMENT, help="Before this time.")
 @click.option("--into", type=click.Path(file_okay=False, path_type=Path), help="A folder for the copies.")
 @click.option("--rehydrate", "thaw", is_flag=True, help="Only ask Azure to move archived blobs to Hot.")
 @click.option("--rewind", is_flag=True, help="Take a new disk in place of a lost one.")
@@ -87,7 +93,7 @@ def command(
             hint="sensor-storage restore --rewind, for a lost disk",
         )
     with closing(Catalog(layout, read_only=True)) as catalog:
-        wanted = list(_wanted(catalog, assets, _seconds(start), _seconds(stop)))
+        wanted = list(_wanted(catalog, assets, seconds_of(start), seconds_of(stop)))
     if dry_run:
         output.items(
             ({"file": layout.relative(one.path), "rows": one.rows} for one in wanted), ("file", "rows")
@@ -270,9 +276,3 @@ def _set_back(output: Output, settings: Settings, offsets: dict[tuple[str, int],
             time.sleep(_AGAIN_SECONDS)
         else:
             return
-
-
-def _seconds(moment: datetime | None) -> float | None:
-    if moment is None:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
