@@ -167,6 +167,7 @@ bench: install $(WEB)  ## Measure the speed of each stage
 	$(BIN)/python benchmarks/failover.py
 	$(BIN)/python benchmarks/crowd.py
 	$(BIN)/python benchmarks/large_tree.py --files 100000
+	$(BIN)/python benchmarks/catch_up.py --hours 0.25
 	PYTHONPATH=tests $(BIN)/python benchmarks/page.py
 
 proof: install  ## Run the long fault runs

@@ -76,22 +76,51 @@ class Figures:
     written_bytes_per_reading: float
 
 
+@dataclass
+class Member:
+    """One process: its CPU seconds when last seen, and its largest memory in bytes."""
+
+    name: str
+    cpu: float = 0.0
+    largest: int = 0
+
+
 class Watched:
     """A process tree: its CPU so far, ended members included, and its largest member's memory."""
 
     def __init__(self, pid: int) -> None:
         self._root = psutil.Process(pid)
-        self._cpu: dict[int, float] = {}
-        self.largest = 0
+        self._members: dict[int, Member] = {}
 
     def look(self) -> float:
         """CPU seconds of the tree."""
         for process in (self._root, *self._root.children(recursive=True)):
             with contextlib.suppress(psutil.NoSuchProcess):
-                times = process.cpu_times()
-                self._cpu[process.pid] = times.user + times.system
-                self.largest = max(self.largest, process.memory_info().rss)
-        return sum(self._cpu.values())
+                if process.pid not in self._members:
+                    self._members[process.pid] = Member(_name(process.cmdline()))
+                member, times = self._members[process.pid], process.cpu_times()
+                member.cpu = times.user + times.system
+                member.largest = max(member.largest, process.memory_info().rss)
+        return sum(member.cpu for member in self._members.values())
+
+    @property
+    def largest(self) -> int:
+        """The memory of the largest of them."""
+        return max((member.largest for member in self._members.values()), default=0)
+
+    def by_name(self) -> dict[str, Member]:
+        """The processes by worker, those that were started again together."""
+        found: dict[str, Member] = {}
+        for member in self._members.values():
+            one = found.setdefault(member.name, Member(member.name))
+            one.cpu += member.cpu
+            one.largest = max(one.largest, member.largest)
+        return found
+
+
+def _name(words: list[str]) -> str:
+    """The worker's name in a command line of the service's own."""
+    return words[words.index("worker") + 1] if "worker" in words else "supervisor"
 
 
 @contextlib.contextmanager
