@@ -23,6 +23,7 @@ def restored_logging() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    logging.getLogger(log.ROOT).setLevel(logging.NOTSET)
 
 
 def told(form: str, event: str = "segment_written", /, **fields: object) -> str:
@@ -130,6 +131,22 @@ def test_lines_of_libraries_come_in_the_same_form() -> None:
     logging.getLogger("uvicorn").info("hidden")
     record = json.loads(stream.getvalue())
     assert (record["logger"], record["event"], record["worker"]) == ("uvicorn", "port 8080", "ingest-0")
+
+
+def test_libraries_never_tell_details_which_may_be_passwords() -> None:
+    stream = io.StringIO()
+    log.configure("DEBUG", "json", stream=stream)
+    logging.getLogger("kafka.admin.client").debug("starting with %s", {"sasl_plain_password": "hush"})
+    log.get("ingest").debug("ours")
+    assert "hush" not in stream.getvalue()
+    assert "ours" in stream.getvalue()
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_logins_and_tokens_in_addresses_are_hidden(form: str) -> None:
+    line = told(form, "store_away", error="PUT https://a:hush@host/c?sv=1&sig=hush&se=2 gave 400")
+    assert "hush" not in line
+    assert "host/c?sv=1" in line
 
 
 def test_auto_is_json_unless_on_a_terminal() -> None:

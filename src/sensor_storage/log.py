@@ -4,7 +4,7 @@
     log.info("segment_written", rows=3600, seconds=0.02)
 
 Names and messages come from strangers: whatever a terminal could take for a command, a line break or a change
-of direction is written as an escape, and long text is cut.
+of direction is written as an escape, and long text is cut. Logins and tokens in addresses are hidden.
 """
 
 import json
@@ -15,6 +15,8 @@ import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO
+
+from sensor_storage.secrecy import without_secrets
 
 ROOT: Final = "sensor_storage"
 MAX_TEXT: Final = 2000
@@ -67,7 +69,7 @@ def configure(
 ) -> None:
     """Send every log of this process to stderr, or to `stream`; `context` goes into each line.
 
-    May be called again: the last call counts.
+    May be called again: the last call counts. Libraries never tell details: some put passwords among them.
     """
     target = stream or sys.stderr
     console = log_format == "console" or (log_format == "auto" and target.isatty())
@@ -77,7 +79,8 @@ def configure(
     for old in [known for known in root.handlers if isinstance(known, _Handler)]:
         root.removeHandler(old)
     root.addHandler(handler)
-    root.setLevel(level)
+    root.setLevel(max(logging.getLevelName(level), logging.INFO))
+    logging.getLogger(ROOT).setLevel(level)
 
 
 def escaped(text: str) -> str:
@@ -168,9 +171,10 @@ def _traceback(record: logging.LogRecord) -> list[str]:
 
 def _short(value: object) -> object:
     plain = _plain(value)
-    if isinstance(plain, str) and len(plain) > MAX_TEXT:
-        return f"{plain[:MAX_TEXT]}… ({len(plain):,} characters)"
-    return plain
+    if not isinstance(plain, str):
+        return plain
+    cut = plain if len(plain) <= MAX_TEXT else f"{plain[:MAX_TEXT]}… ({len(plain):,} characters)"
+    return without_secrets(cut)
 
 
 def _word(value: object) -> str:

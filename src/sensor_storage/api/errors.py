@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from sensor_storage.errors import Owned, SensorStorageError, Transient, Usage
 from sensor_storage.log import get
+from sensor_storage.secrecy import without_secrets
 
 PROBLEM_TYPE: Final = "urn:sensor-storage:problem:"
 _MEDIA_TYPE: Final = "application/problem+json"
@@ -141,4 +142,5 @@ def _plain(status: HTTPStatus, detail: str, hint: str) -> dict[str, object]:
 
 
 def _answer(content: Mapping[str, Any], headers: Mapping[str, str]) -> JSONResponse:
-    return JSONResponse(content, status_code=content["status"], headers=dict(headers), media_type=_MEDIA_TYPE)
+    told = {**content, "detail": without_secrets(content["detail"])}
+    return JSONResponse(told, status_code=content["status"], headers=dict(headers), media_type=_MEDIA_TYPE)

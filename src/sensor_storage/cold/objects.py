@@ -20,6 +20,7 @@ from obstore.exceptions import (
 
 from sensor_storage.cold.store import PAGE, Blob, Changed, Content, Refused, check_name
 from sensor_storage.errors import SensorStorageError, Transient
+from sensor_storage.secrecy import without_secrets
 
 _PREFIX: Final = "sensor_storage_"
 _REFUSALS: Final = {
@@ -120,7 +121,7 @@ class ObjectStore:
 
 
 def _reaction(act: str, error: Exception) -> SensorStorageError:
-    text = " ".join(str(error).split())
+    text = without_secrets(" ".join(str(error).split()))
     for code, hint in _REFUSALS.items():
         if code in text:
             return Refused(f"{act}: {code}", hint=hint)

@@ -11,8 +11,8 @@ from pydantic.fields import FieldInfo
 
 from sensor_storage.config.kinds import Rule
 from sensor_storage.config.settings import Branch, Settings
+from sensor_storage.secrecy import HIDDEN, without_secrets
 
-HIDDEN = "(hidden)"
 NOT_SET = "(not set)"
 _SIZES = [(f"{letter}{infix}B", base**power) for base, infix in ((1000, ""), (1024, "i"))
           for power, letter in ((4, "T"), (3, "G"), (2, "M"), (1, "K"))]  # fmt: skip
@@ -53,7 +53,9 @@ class Entry(NamedTuple):
         """The value as one would write it into `.env`; a secret as `(hidden)`, nothing as `(not set)`."""
         if value is None:
             return NOT_SET
-        return HIDDEN if self.secret else _text(value, seconds=self.name.endswith("_SECONDS"))
+        if self.secret:
+            return HIDDEN
+        return without_secrets(_text(value, seconds=self.name.endswith("_SECONDS")))
 
 
 @cache

@@ -196,6 +196,16 @@ def _registry_urls(value: object) -> tuple[str, ...]:
     return tuple(urls)
 
 
+def _store_url(value: object) -> str:
+    url = str(value).strip()
+    parts = urlsplit(url)
+    if not parts.scheme:
+        raise ValueError("it has no scheme")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("logins and tokens have settings of their own, such as AZURE_STORAGE_SAS_TOKEN")
+    return url
+
+
 def _listed(value: object) -> tuple[str, ...]:
     parts = value if isinstance(value, list | tuple) else str(value).split(",")
     names = tuple(str(one).strip() for one in parts)
@@ -323,6 +333,11 @@ RegistryUrls = Annotated[
     tuple[str, ...],
     PlainValidator(_registry_urls),
     Rule("http:// or https:// addresses without a login in them, several separated by commas"),
+]
+StoreUrl = Annotated[
+    str,
+    PlainValidator(_store_url),
+    Rule("file:///folder, az://container, s3://bucket or gs://bucket, without a login or a token in it"),
 ]
 Names = Annotated[tuple[str, ...], PlainValidator(_listed), Rule("names, several separated by commas")]
 Networks = Annotated[

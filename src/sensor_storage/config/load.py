@@ -1,6 +1,5 @@
 """Read all settings once: command line over environment over `.env` over TOML over default."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,9 +17,9 @@ from sensor_storage.config.sources import (
     read_toml,
 )
 from sensor_storage.errors import Usage
+from sensor_storage.secrecy import without_secrets
 
 DEFAULT_ENV_FILE = Path(".env")
-_LOGIN = re.compile(r"://[^/\s]*@")
 """Name and password in an address."""
 
 
@@ -99,8 +98,9 @@ def _wrong(values: Mapping[str, object]) -> dict[str, str]:
 
 
 def _told(entry: Entry, value: object, origin: str, why: str) -> str:
-    shown = "" if entry.secret else f", not {_shortened(_LOGIN.sub('://(hidden)@', ascii(value)))}"
-    return f"{entry.name} must be {entry.rule}{shown} ({origin})" + (f": {why}" if why else "")
+    shown = "" if entry.secret else f", not {_shortened(without_secrets(ascii(value)))}"
+    reason = f": {without_secrets(why)}" if why else ""
+    return f"{entry.name} must be {entry.rule}{shown} ({origin}){reason}"
 
 
 def _shortened(text: str, most: int = 120) -> str:

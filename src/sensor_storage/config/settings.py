@@ -277,7 +277,7 @@ class AggregateSettings(Branch):
 class ColdSettings(Branch):
     """Where sealed files go, and when they leave this disk."""
 
-    store_url: kinds.Text | None = _setting(
+    store_url: kinds.StoreUrl | None = _setting(
         "COLD_STORE_URL",
         None,
         "Where files go: `file:///folder`, `az://container`, `s3://bucket`, `gs://bucket`; not set: see AZURE_….",
