@@ -134,7 +134,7 @@ k8s-delete:  ## Remove the deployment from the cluster; volumes and namespace, a
 ##---- work on it -----------------------------------------------------------------------------------------
 
 test: install $(WEB)  ## Run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(STAMP)  ## Check format, lint, types and import directions
 	$(BIN)/ruff format --check .

@@ -1,12 +1,22 @@
-"""What every test may ask for. The broker is one real Apache Kafka for the whole run."""
+"""What every test may ask for. The broker is one real Apache Kafka for each process that runs tests."""
 
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
 from sensor_storage.demo.broker import EmbeddedBroker
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test printed travels between processes as UTF-8, which some of the names it is tried with are not."""
+    report = yield
+    report.sections = [
+        (title, text.encode("utf-8", "backslashreplace").decode()) for title, text in report.sections
+    ]
+    return report
 
 
 @pytest.fixture(scope="session")
