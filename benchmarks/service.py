@@ -55,6 +55,7 @@ SCENARIOS = {
     "batch": Scenario("batch"),
     "backlog": Scenario("narrow", malformed=0.001, text_share=0.02, interval_seconds=9, series=50_000),
     "hours": Scenario("narrow", interval_seconds=100),
+    "fleet": Scenario("narrow", interval_seconds=20, series=100_000),
 }
 
 
@@ -219,7 +220,9 @@ def _wait(reached: object) -> None:
         time.sleep(0.05)
 
 
-def fill(broker: EmbeddedBroker, name: str, readings: int) -> tuple[Report, str]:
+def fill(
+    broker: EmbeddedBroker, name: str, readings: int, *, partitions: int = PARTITIONS
+) -> tuple[Report, str]:
     """Publish about so many readings of the scenario; what the broker has of them, and the topics' prefix."""
     scenario, prefix = SCENARIOS[name], f"sensor-data-{name}-"
     plant = Plant(
@@ -239,7 +242,7 @@ def fill(broker: EmbeddedBroker, name: str, readings: int) -> tuple[Report, str]
     while published < readings:
         chunk: list[PlantMessage] = list(islice(messages, 50_000))
         if not published:
-            publisher.ensure_topics(sorted({message.topic for message in chunk}), PARTITIONS)
+            publisher.ensure_topics(sorted({message.topic for message in chunk}), partitions)
         publisher.publish(chunk)
         published += sum(message.readings for message in chunk)
     return publisher.flush(), prefix

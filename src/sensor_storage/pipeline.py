@@ -189,6 +189,8 @@ class MaintainLoop:
         self._remover = remover
         self._aside = set_aside
         self._new_replay = replay
+        compactor.alive = aggregator.alive = self._alive
+        self._told_at = float("-inf")
         self._aggregated = AggregateReport()
         self._aggregate_seconds = 0.0
         self._started = clock.now()
@@ -310,7 +312,13 @@ class MaintainLoop:
             self._watermark = min(known)
         return self._watermark
 
+    def _alive(self) -> None:
+        """In the middle of a long round: it works, and this is how far it is."""
+        if self._clock.monotonic() - self._told_at >= _STATUS_SECONDS:
+            self._tell()
+
     def _tell(self, halted: str = "", *, ended: bool = False) -> None:
+        self._told_at = self._clock.monotonic()
         account = self._accounts.take(self._compactor.staging.live, self._catalog)
         write_status(
             self._layout,

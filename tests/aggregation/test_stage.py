@@ -296,6 +296,28 @@ def test_a_damaged_hour_file_blocks_only_its_own_hour(layout: Layout) -> None:
     _same_as_made_at_once(layout, rows)
 
 
+def test_what_is_blocked_can_be_tried_again_at_once(layout: Layout) -> None:
+    arrive(layout, [Reading(DAY, 1.0)])
+    path = layout.hour_file(SensorHour(SERIES, DAY // HOUR))
+    good = path.read_bytes()
+    path.write_bytes(good[:500] + b"?" + good[501:])
+    running = aggregator(layout)
+    assert list(running.run_once(LATER, LATER).blocked) == [path]
+    path.write_bytes(good)
+    running.try_all_now()
+    report = running.run_once(LATER + 1, LATER)
+    assert (report.hours, report.blocked) == (1, {})
+
+
+def test_a_round_lets_know_hour_by_hour_that_it_goes_on(layout: Layout) -> None:
+    arrive(layout, _seconds(DAY, 100, 1800))
+    told = []
+    running = aggregator(layout)
+    running.alive = lambda: told.append(1)
+    report = running.run_once(LATER, LATER)
+    assert len(told) == report.hours
+
+
 @pytest.mark.parametrize("level", ["hour", "day"])
 @pytest.mark.parametrize("gone", [True, False])
 def test_rows_lost_with_a_damaged_or_removed_file_are_made_again(

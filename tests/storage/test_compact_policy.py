@@ -91,6 +91,15 @@ def test_a_flush_writes_everything_and_says_so(layout: Layout) -> None:
     assert running.run_once(NOW, NOW, flush=True).did_something is False
 
 
+def test_a_round_lets_know_file_by_file_that_it_goes_on(layout: Layout) -> None:
+    series = [Series("press-1", f"s{number}") for number in range(30)]
+    stage(layout, readings_of(range(90), series=series), number=0, start=0, stop=90)
+    told = []
+    one = compactor(layout)
+    one.alive = lambda: told.append(1)
+    assert one.run_once(NOW, NOW, flush=True).hour_files == len(told)
+
+
 def test_a_replay_of_every_segment_changes_no_file(layout: Layout) -> None:
     for number in range(5):
         _stage(layout, number, first=number * 5, rows=5)

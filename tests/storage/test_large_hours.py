@@ -116,6 +116,19 @@ def test_runs_of_a_large_sensor_hour_are_merged_in_slices(tmp_path: Path) -> Non
     assert verify(layout, full=True, mark=False).findings == []
 
 
+@pytest.mark.parametrize("starts", [[0, 30, 60], [0, 10, 20]], ids=["apart", "overlapping"])
+def test_work_on_a_large_sensor_hour_lets_know_slice_by_slice_that_it_goes_on(
+    tmp_path: Path, starts: list[int]
+) -> None:
+    layout = Layout(tmp_path / "raw")
+    rows = len(_stage(layout, starts))
+    told = []
+    one = compactor(layout, block_rows=5)
+    one.alive = lambda: told.append(1)
+    one.run_once(NOW, NOW, flush=True)
+    assert len(told) > rows / 10
+
+
 @pytest.mark.parametrize("late", [range(90, 120), range(30, 60)], ids=["new rows", "known rows"])
 def test_a_large_sensor_hour_half_staged_is_verified_in_slices(
     tmp_path: Path, late: range, monkeypatch: pytest.MonkeyPatch

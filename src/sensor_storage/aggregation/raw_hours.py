@@ -6,7 +6,7 @@ the readings were found in.
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ from sensor_storage.aggregation.summarise import summarise
 from sensor_storage.aggregation.windows import WIDTH
 from sensor_storage.errors import Damaged
 from sensor_storage.model import SensorHour
+from sensor_storage.storage.alive import Alive
 from sensor_storage.storage.arrow_columns import coded_column
 from sensor_storage.storage.footers import content_digest
 from sensor_storage.storage.layout import Layout
@@ -41,6 +42,24 @@ class RawHour(Protocol):
     def blocks(self) -> Iterator[Samples]:
         """All readings in canonical order, whole minutes at a time."""
         ...
+
+
+class Told(NamedTuple):
+    """A sensor-hour that lets know, block by block, that work on it goes on."""
+
+    raw: RawHour
+    alive: Alive
+
+    @property
+    def content(self) -> str:
+        """The digest of the set of readings."""
+        return self.raw.content
+
+    def blocks(self) -> Iterator[Samples]:
+        """All readings in canonical order, whole minutes at a time."""
+        for block in self.raw.blocks():
+            yield block
+            self.alive()
 
 
 class HourSource(Protocol):

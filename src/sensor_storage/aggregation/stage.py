@@ -23,13 +23,14 @@ from sensor_storage.aggregation.batch import Batch, Known, carry_json, carry_of
 from sensor_storage.aggregation.carry import carry_out, time_weighted
 from sensor_storage.aggregation.files import Parameters, Part, encode_aggregate, read_aggregate
 from sensor_storage.aggregation.plan import plan_carried, plan_carry_in, plan_closed, plan_days, reached_hours
-from sensor_storage.aggregation.raw_hours import HourSource, day_of, minutes_and_hour
+from sensor_storage.aggregation.raw_hours import HourSource, Told, day_of, minutes_and_hour
 from sensor_storage.aggregation.rows import Row, with_rows
 from sensor_storage.aggregation.statistics import Statistics
 from sensor_storage.aggregation.windows import HOURS_PER_DAY, LEVELS, WIDTH, Level, period_of, period_start
 from sensor_storage.errors import Damaged, DiskFull, SensorStorageError, Transient
 from sensor_storage.model import SensorHour, Series
 from sensor_storage.storage.aggregate_catalog import AggregateFile, AggregateRecord, Span, Spanned
+from sensor_storage.storage.alive import Alive, nothing
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
@@ -107,6 +108,8 @@ class Aggregator:
         self._policy = policy
         self._limit = policy.parameters.carry_limit_us
         self._started = False
+        self.alive: Alive = nothing
+        """Called between the hours of a round, and between a large one's blocks."""
         self._blocked: dict[Spanned, tuple[float, Path, str]] = {}
 
     def run_once(self, now: float, watermark: float, *, flush: bool = False) -> AggregateReport:
@@ -203,7 +206,7 @@ class Aggregator:
         for number in numbers:
             key = SensorHour(series, number)
             try:
-                raw = self._source.open(key)
+                raw = Told(self._source.open(key), self.alive)
                 minutes, hour = minutes_and_hour(raw, limit=self._limit)
             except (Damaged, FileNotFoundError) as error:
                 self._block(Spanned(series, "hour", number), self._layout.hour_file(key), error, now)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from sensor_storage.errors import Damaged
 from sensor_storage.model import SensorHour
+from sensor_storage.storage.alive import Alive, nothing
 from sensor_storage.storage.block_writer import BlockWriter
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Aside, Disk
@@ -168,6 +169,8 @@ class Compactor:
         self._removed = 0
         self._stuck = False
         self._settled = False
+        self.alive: Alive = nothing
+        """Called between the files of a round, which may be very many, and between a large one's blocks."""
         self._planned_at = float("-inf")
         self._held: dict[int, int] = {}
         self.staging = Staging(layout, policy.index_entries)
@@ -280,6 +283,7 @@ class Compactor:
                 staged.stretches(block),
                 compression=self._policy.compression,
                 max_rows=self._policy.block_rows,
+                alive=self.alive,
             )
         except StagedDamaged:
             raise
@@ -292,6 +296,7 @@ class Compactor:
         merges: list[HourMerge] = []
         try:
             for key, rows in block.sensor_hours():
+                self.alive()
                 if why := self._bring_back(key):
                     report.blocked[self._layout.hour_file(key)] = why
                     continue
@@ -344,7 +349,9 @@ class Compactor:
             self._disk.writing(self._layout.staged(name)) as aside,
             BlockWriter(aside.path, "run", self._policy.compression) as writer,
         ):
-            for block in StagedMerge(inputs, self.staging.keys).rows(self._disk, self._policy.block_rows):
+            merge = StagedMerge(inputs, self.staging.keys)
+            for block in merge.rows(self._disk, self._policy.block_rows, self.alive):
                 writer.write(block)
+                self.alive()
             writer.finish(ledger=fold(entry for file in inputs for entry in file.footer.ledger))
         return aside

@@ -8,6 +8,7 @@ import numpy as np
 
 from sensor_storage.errors import Damaged
 from sensor_storage.model import SensorHour
+from sensor_storage.storage.alive import Alive, nothing
 from sensor_storage.storage.block_writer import BlockWriter
 from sensor_storage.storage.digests import stored_digest
 from sensor_storage.storage.durable import Aside, Disk
@@ -85,6 +86,7 @@ def merge_large_hour_file(
     *,
     compression: str,
     max_rows: int,
+    alive: Alive = nothing,
 ) -> HourMerge:
     """As `merge_into_hour_file`, of a sensor-hour with too many rows to hold; about `max_rows` at a time."""
     path = layout.hour_file(key)
@@ -92,11 +94,12 @@ def merge_large_hour_file(
     parts = [*staged, *([Stretch(held, 0, held.footer().rows)] if held else [])]
     with (
         disk.writing(path) as aside,
-        apart(parts, disk, max_rows) as stretches,
+        apart(parts, disk, max_rows, alive) as stretches,
         BlockWriter(aside.path, "hour", compression) as writer,
     ):
         for block in merge_stretches(stretches, max_rows):
             writer.write(block)
+            alive()
         footer, digest = writer.finish(sensor_hour=key)
     if held and footer == held.footer() and writer.revisions == _revisions(held):
         disk.discard([aside])

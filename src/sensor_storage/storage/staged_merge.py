@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sensor_storage.storage.alive import Alive, nothing
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.parquet import CheckedFile
 from sensor_storage.storage.readings import Readings, union
@@ -96,13 +97,13 @@ class StagedMerge:
             for place in entries.tolist()
         ]
 
-    def rows(self, disk: Disk, max_rows: int) -> Iterator[Readings]:
+    def rows(self, disk: Disk, max_rows: int, alive: Alive = nothing) -> Iterator[Readings]:
         """All waiting rows in canonical order, about `max_rows` at a time."""
         for block in self.blocks(max_rows):
             if not block.large:
                 yield self.read(block)
                 continue
-            with apart(self.stretches(block), disk, max_rows) as stretches:
+            with apart(self.stretches(block), disk, max_rows, alive) as stretches:
                 yield from merge_stretches(stretches, max_rows)
 
     def _opened(self, number: int) -> CheckedFile:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sensor_storage.storage.alive import Alive, nothing
 from sensor_storage.storage.block_writer import BlockWriter
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.parquet import CheckedFile, RowGroup
@@ -83,13 +84,15 @@ def merge_stretches(stretches: Sequence[Stretch], max_rows: int) -> Iterator[Rea
 
 
 @contextmanager
-def apart(stretches: Sequence[Stretch], disk: Disk, max_rows: int) -> Iterator[list[Stretch]]:
+def apart(
+    stretches: Sequence[Stretch], disk: Disk, max_rows: int, alive: Alive = nothing
+) -> Iterator[list[Stretch]]:
     """Stretches that together are the union of these, and of which no two share an identity."""
     if not may_overlap(stretches):
         yield list(stretches)
         return
     with disk.scratch() as path:
-        bounds = _write_sets(path, stretches, max_rows)
+        bounds = _write_sets(path, stretches, max_rows, alive)
         file = CheckedFile(path)
         yield [Stretch(file, start, stop) for start, stop in bounds]
 
@@ -100,13 +103,16 @@ def may_overlap(stretches: Sequence[Stretch]) -> bool:
     return overlap([[(one.source, one.first_offset, one.last_offset) for one in each] for each in totals])
 
 
-def _write_sets(path: Path, stretches: Sequence[Stretch], max_rows: int) -> list[tuple[int, int]]:
+def _write_sets(
+    path: Path, stretches: Sequence[Stretch], max_rows: int, alive: Alive
+) -> list[tuple[int, int]]:
     """The union of each span of offsets, one after the other; where each starts and stops."""
     bounds = [0]
     with BlockWriter(path, "run", "lz4", group_rows=SCRATCH_GROUP_ROWS) as writer:
         for rows in sets_by_offset(stretches, max_rows):
             writer.write(rows)
             bounds.append(writer.rows)
+            alive()
         writer.finish()
     return [*pairwise(bounds)]
 

@@ -1,0 +1,11 @@
+"""A word from inside long work, so that whoever watches sees that it goes on."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+Alive: TypeAlias = Callable[[], object]
+"""Called often, between two pieces of the work; must be quick."""
+
+
+def nothing() -> None:
+    """Nobody watches."""
