@@ -400,6 +400,7 @@ class ApiLoop:
             store=build_store(self._settings, may_create=False),  # the API answers whatever the store does
             keys=build_keys(self._settings, self._clock),
             proxy=build_proxy(self._settings),
+            requests_per_second=service.max_requests_per_second,
             certificate=build_certificate(self._settings),
         )
 

@@ -24,6 +24,7 @@ from sensor_storage.api.access import ChangesAllowed, Guard, ReadsAllowed
 from sensor_storage.api.gate import Gate, Traffic
 from sensor_storage.api.keys import KeyRing
 from sensor_storage.api.proxy import TrustedProxy
+from sensor_storage.api.rate import RateLimit
 from sensor_storage.api.snapshot import Meter
 from sensor_storage.clock import Clock
 from sensor_storage.cold.files import ColdFiles
@@ -66,12 +67,14 @@ def create_app(
     files: ColdFiles | None = None,
     store: ColdStore | None = None,
     proxy: TrustedProxy | None = None,
+    requests_per_second: float = 0,
 ) -> FastAPI:
     """The application. `host` is the address it will listen on, which decides who may change something.
 
     `parameters` are those of the aggregates, which windows not made yet are made with. With `keys`
     that guard, or a `proxy`, every route below `read` needs a caller who is
-    known; health, metrics and the documentation are open.
+    known; health, metrics and the documentation are open. `requests_per_second` is what one client may ask, 0
+    without a limit.
     """
     app = FastAPI(
         title="Sensor Data Storage Service",
@@ -102,7 +105,7 @@ def create_app(
     for media in MEDIA_TYPES.values():
         add_compress_type(media.split(";")[0])
     app.add_middleware(CompressMiddleware, brotli=False)
-    app.add_middleware(Gate, traffic=traffic, clock=clock)
+    app.add_middleware(Gate, traffic=traffic, clock=clock, rate=RateLimit(requests_per_second, proxy))
 
     @app.get("/", tags=["index"], response_model=Index)
     async def index(request: Request) -> Index | Response:

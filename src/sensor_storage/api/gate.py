@@ -1,4 +1,4 @@
-"""Around every request: headers that keep a browser safe, bounds of size and number, and counts for metrics."""
+"""Around every request: headers that keep a browser safe, bounds of size, number and pace, counts for metrics."""
 
 from asyncio import timeout
 from collections import Counter
@@ -9,6 +9,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sensor_storage.api.errors import Problem, answer_of
+from sensor_storage.api.rate import RateLimit
 from sensor_storage.clock import Clock
 from sensor_storage.log import get
 
@@ -54,15 +55,22 @@ class Gate:
     """The outermost part of the application."""
 
     def __init__(
-        self, app: ASGIApp, traffic: Traffic, clock: Clock, *, stalled_seconds: float = STALLED_SECONDS
+        self,
+        app: ASGIApp,
+        traffic: Traffic,
+        clock: Clock,
+        *,
+        rate: RateLimit | None = None,
+        stalled_seconds: float = STALLED_SECONDS,
     ) -> None:
         self._app = app
+        self._rate = rate or RateLimit(0)
         self._stalled_seconds = stalled_seconds
         self._traffic = traffic
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request through, unless it is too large or one too many."""
+        """Let the request through, unless it is too large, too soon or one too many."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -102,6 +110,15 @@ class Gate:
         length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         if not length.isdigit() or int(length) > MAX_BODY_BYTES:
             return _too_large()
+        if counted and (wait := self._rate.wait_seconds(scope, self._clock.monotonic())):
+            return Problem(
+                429,
+                "too-fast",
+                "Too many requests from one client",
+                f"a client may ask {self._rate.per_second:g} times a second",
+                hint="ask again after the time Retry-After tells, or raise MAX_REQUESTS_PER_SECOND",
+                headers={"retry-after": str(wait)},
+            )
         if counted and self._traffic.at_once >= MAX_AT_ONCE:
             return Problem(
                 503,

@@ -43,6 +43,7 @@ def serve(
     files: ColdFiles | None = None,
     store: ColdStore | None = None,
     proxy: TrustedProxy | None = None,
+    requests_per_second: float = 0,
 ) -> None:
     """Answer requests until `stop` is set, then finish those begun.
 
@@ -63,6 +64,7 @@ def serve(
                 files=files,
                 store=store,
                 proxy=proxy,
+                requests_per_second=requests_per_second,
             ),
             lifespan="off",
             log_config=None,

@@ -407,6 +407,12 @@ class ServiceSettings(Branch):
     proxy_admin_groups: kinds.Names | None = _setting(
         "PROXY_ADMIN_GROUPS", None, "Groups that may read and change; not set: nobody.", example="admins"
     )
+    max_requests_per_second: kinds.CountOrZero = _setting(
+        "MAX_REQUESTS_PER_SECOND",
+        200,
+        "So often one client may ask the API, with ten seconds' worth at once; 0 is no limit. Health and metrics"
+        " are not counted.",
+    )
     tls_cert_file: kinds.ReadableFile | None = _setting(
         "TLS_CERT_FILE",
         None,
