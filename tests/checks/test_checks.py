@@ -9,7 +9,7 @@ import pytest
 
 from sensor_storage.checks.address import check_address
 from sensor_storage.checks.cold import check_way
-from sensor_storage.checks.disk import check_disk, judge_kind, judge_space, kind_of
+from sensor_storage.checks.disk import check_disk, judge_kind, judge_space
 from sensor_storage.checks.finding import Finding
 from sensor_storage.checks.kafka import check_kafka, judge_topics
 from sensor_storage.checks.machine import judge_clock, judge_files, judge_memory
@@ -17,6 +17,7 @@ from sensor_storage.cli import run as run_cli
 from sensor_storage.config import load
 from sensor_storage.demo.broker import EmbeddedBroker
 from sensor_storage.main import store_address
+from sensor_storage.storage.file_system import kind_of
 from sensor_storage.storage.layout import Layout
 from support.kafka_io import create_topic
 
@@ -55,6 +56,7 @@ def test_the_file_system_is_that_of_the_longest_mount(path: str, kind: str) -> N
         (judge_kind("ext4"), "good", ""),
         (judge_kind("nfs4"), "bad", "local disk"),
         (judge_kind("fuse.blobfuse2"), "bad", "local disk"),
+        (judge_kind("virtiofs"), "bad", "own"),
         (judge_kind("tmpfs"), "bad", "disk"),
         (judge_kind("overlay"), "bad", "volume"),
         (judge_kind(""), "unknown", ""),

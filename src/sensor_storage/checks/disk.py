@@ -1,7 +1,6 @@
 """The data directory: may it be written, is it a local disk, does it tell names apart, is there room."""
 
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +8,9 @@ from pathlib import Path
 from sensor_storage.checks.finding import Finding, bad, good, unknown
 from sensor_storage.errors import Usage
 from sensor_storage.storage.durable import Disk
+from sensor_storage.storage.file_system import NETWORK, SHARED, file_system_of
 from sensor_storage.storage.layout import Layout
 
-_MOUNTS = Path("/proc/self/mountinfo")
-_NETWORK = {"9p", "afs", "beegfs", "ceph", "cifs", "drvfs", "fuse.blobfuse", "fuse.blobfuse2", "fuse.glusterfs",
-            "fuse.s3fs", "fuse.sshfs", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "smb3", "smbfs", "vboxsf",
-            "virtiofs"}  # fmt: skip
 _LOW_BYTES = 1_000_000_000
 
 
@@ -22,8 +18,7 @@ def check_disk(layout: Layout, *, high_watermark: float) -> Iterator[Finding]:
     """The directory as it is; one that is not there yet is judged by what it would be made in."""
     place = next(folder for folder in (layout.root, *layout.root.parents) if folder.exists())
     yield _writable(layout, place)
-    mounts = _MOUNTS.read_text() if _MOUNTS.exists() else ""
-    yield judge_kind(kind_of(place.resolve(), mounts))
+    yield judge_kind(file_system_of(place))
     if place == layout.root and os.access(place, os.W_OK):
         yield _names(place)
     usage = shutil.disk_usage(place)
@@ -48,28 +43,17 @@ def _fix_of_rights() -> str:
     return f"let user {os.getuid()} write there (in Kubernetes: fsGroup), or set LOCAL_STORAGE_PATH"
 
 
-def kind_of(path: Path, mountinfo: str) -> str:
-    """The type of the file system the path is on, by `/proc/self/mountinfo`; empty where that does not say."""
-    found, longest = "", -1
-    for line in mountinfo.splitlines():
-        before, _, after = line.partition(" - ")
-        fields, kinds = before.split(" "), after.split(" ")
-        if len(fields) < 5 or not kinds[0]:  # noqa: PLR2004 - the mount point is the fifth field
-            continue
-        mount = Path(re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), fields[4]))
-        if len(mount.parts) >= longest and (path == mount or mount in path.parents):
-            found, longest = kinds[0], len(mount.parts)
-    return found
-
-
 def judge_kind(kind: str) -> Finding:
     """May readings be kept on such a file system?"""
     name = "file system"
     if not kind:
         return unknown(name, "its type can't be seen from here", "see that it is a local disk")
-    if kind in _NETWORK:
+    if kind in NETWORK:
         fix = "use a local disk or a block device: SQLite and syncs can't be trusted over a network"
-        return bad(name, f"{kind} is a network file system", fix)
+        return bad(name, f"{kind} is a network file system, and the service refuses it", fix)
+    if kind in SHARED:
+        fix = "use a disk of this machine's own: what is synced there may not be on the other's disk"
+        return bad(name, f"{kind} is a folder of another machine", fix)
     if kind in {"tmpfs", "ramfs"}:
         return bad(name, f"{kind} is memory: all is gone with a restart", "use a disk")
     if kind == "overlay":

@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from sensor_storage.errors import Owned, SensorStorageError
+from sensor_storage.errors import Owned, SensorStorageError, Usage
 from sensor_storage.storage.durable import Lock
+from sensor_storage.storage.file_system import refuse_network
 from sensor_storage.storage.layout import Layout
 
 _LOCK = "owner.lock"
@@ -26,9 +27,11 @@ _RETRY_SECONDS = 0.1
 
 
 def own(layout: Layout, *, wait_seconds: float = 0) -> Lock:
-    """Hold the directory's lock. Owned, with the owner's process id, when another process has it."""
-    layout.run.mkdir(parents=True, exist_ok=True)
-    file = (layout.run / _LOCK).open("a+")
+    """Hold the directory's lock. Owned, with the owner's process id, when another process has it.
+
+    Usage on a network file system, where the lock would keep nobody away.
+    """
+    file = _lock_file(layout, _LOCK)
     deadline = time.monotonic() + wait_seconds
     while not _locked(file):
         if time.monotonic() >= deadline:
@@ -49,8 +52,7 @@ def own(layout: Layout, *, wait_seconds: float = 0) -> Lock:
 
 def alone(layout: Layout, act: str) -> Lock:
     """Be the only one who does this, whether or not a service owns the directory. Owned while another does."""
-    layout.run.mkdir(parents=True, exist_ok=True)
-    file = (layout.run / f"{act}.lock").open("a+")
+    file = _lock_file(layout, f"{act}.lock")
     if not _locked(file):
         file.close()
         raise Owned(f"{act}: another process does this on {layout.root}", hint="wait until it is done")
@@ -58,12 +60,14 @@ def alone(layout: Layout, act: str) -> Lock:
 
 
 def is_owned(layout: Layout) -> bool:
-    """Does a running service hold the directory?"""
+    """Does a running service hold the directory? On a network file system none does."""
     try:
         with own(layout):
             return False
     except Owned:
         return True
+    except Usage:
+        return False
 
 
 def socket_path(layout: Layout, worker: str) -> Path:
@@ -108,6 +112,12 @@ def have_done(
             f"the service could not {act}: {answer['error']}", hint=str(answer.get("hint", ""))
         )
     return answer
+
+
+def _lock_file(layout: Layout, name: str) -> IO[str]:
+    refuse_network(layout.root)
+    layout.run.mkdir(parents=True, exist_ok=True)
+    return (layout.run / name).open("a+")
 
 
 def _locked(file: IO[str]) -> bool:
