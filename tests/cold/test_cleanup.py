@@ -90,22 +90,45 @@ def spoil(store: DirectoryStore, name: str, how: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "why"),
+    ("how", "why", "whole"),
     [
-        ("removed", "blob missing"),
-        ("truncated", "blob changed"),
-        ("replaced by the same size", "blob changed"),
-        ("written again", "blob changed"),
+        ("removed", "blob missing", True),
+        ("truncated", "blob changed", False),
+        ("replaced by the same size", "blob changed", False),
+        ("written again", "blob changed", True),
     ],
 )
-def test_a_file_whose_blob_is_not_as_it_was_uploaded_stays(
-    plant: Plant, store: DirectoryStore, how: str, why: str
+def test_a_file_whose_blob_is_not_as_it_was_uploaded_stays_and_is_uploaded_again(
+    plant: Plant, store: DirectoryStore, how: str, why: str, whole: bool
 ) -> None:
     (name,) = [name for name in blobs(store, "raw/") if name.endswith("temperature.parquet")]
     spoil(store, name, how)
     report = plant.clean()
     assert report.kept == {why: 1}
     assert name in plant.local()
+    assert plant.catalog.receipts.waiting().files == 1
+    plant.upload()
+    again = plant.clean()
+    if whole:
+        assert (again.removed, again.kept) == (1, {})
+    else:  # nobody but a person may give up a blob
+        assert again.kept == {"not uploaded": 1}
+        assert "not a whole file" in "".join(plant.catalog.receipts.waiting().errors)
+    assert plant.offsets() == EVEN
+
+
+def test_a_blob_that_another_service_has_added_to_is_looked_at_and_then_cleaned(
+    tmp_path: Path, plant: Plant, store: DirectoryStore
+) -> None:
+    other = Plant(tmp_path / "other", store)
+    other.arrive(range(50, 200))
+    other.all_stages()
+    assert plant.clean().kept["blob changed"] == 2
+    for _ in range(3):
+        plant.all_stages()
+    assert plant.clean().removed > 0
+    assert [name for name in plant.local() if name.startswith("raw/")] == []
+    assert plant.offsets() == [n for n in range(200) if n % 2 == 0]
 
 
 def test_with_full_verification_the_content_of_the_blob_is_read(plant: Plant, store: DirectoryStore) -> None:

@@ -16,6 +16,7 @@ from sensor_storage.demo.azurite import ACCOUNT, KEY, Azurite
 from sensor_storage.demo.kafka_jars import cache_folder
 from sensor_storage.errors import Transient, Usage
 from support.azurite import container
+from support.cloud import SLOW_DOWN, Answer, Asked, Cut, line_to
 
 _NAMES = count()
 
@@ -26,14 +27,28 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
         yield running
 
 
-@pytest.fixture(params=["directory", "azurite", "account"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ColdStore:
+@pytest.fixture(params=["directory", "azurite", "azurite behind a poor line", "account"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ColdStore]:
+    name = f"contract-{next(_NAMES)}"
     if request.param == "directory":
-        return DirectoryStore(tmp_path / "cold")
-    if request.param == "azurite":
-        return container(request.getfixturevalue("azurite"), f"contract-{next(_NAMES)}")
-    url = os.environ.get("SENSOR_STORAGE_TEST_URL")  # a real account, by choice
-    return open_store(Place(url)) if url else DirectoryStore(tmp_path / "second")
+        yield DirectoryStore(tmp_path / "cold")
+    elif request.param == "azurite":
+        yield container(request.getfixturevalue("azurite"), name)
+    elif request.param == "azurite behind a poor line":
+        with line_to(request.getfixturevalue("azurite")) as line:
+            there = container(line, name, max_retries=10)
+            line.fault = poor
+            yield there
+    else:
+        url = os.environ.get("SENSOR_STORAGE_TEST_URL")  # a real account, by choice
+        yield open_store(Place(url)) if url else DirectoryStore(tmp_path / "second")
+
+
+def poor(asked: Asked) -> Answer | Cut | None:
+    """Much has to be asked twice, and nothing is done twice."""
+    if asked.number % 3 == 1:
+        return SLOW_DOWN
+    return "in the request" if asked.number % 5 == 2 else None
 
 
 def read(store: ColdStore, name: str) -> bytes | None:

@@ -1,13 +1,23 @@
 """A cold store in Azurite."""
 
 from datetime import timedelta
+from typing import Protocol
 
 from sensor_storage.cold.connect import Place, open_store
 from sensor_storage.cold.store import ColdStore
-from sensor_storage.demo.azurite import ACCOUNT, KEY, Azurite
+from sensor_storage.demo.azurite import ACCOUNT, KEY
 
 
-def container(azurite: Azurite, name: str, *, key: str = KEY, create: bool = True) -> ColdStore:
+class Endpoint(Protocol):
+    """Azurite, or a line to it."""
+
+    @property
+    def endpoint(self) -> str: ...
+
+
+def container(
+    azurite: Endpoint, name: str, *, key: str = KEY, create: bool = True, max_retries: int = 1
+) -> ColdStore:
     """A container of that name, made if it may be."""
     place = Place(
         f"az://{name}",
@@ -15,7 +25,7 @@ def container(azurite: Azurite, name: str, *, key: str = KEY, create: bool = Tru
         key=key,
         endpoint=azurite.endpoint,
         create_container=create,
-        max_retries=1,
+        max_retries=max_retries,
         timeout=timedelta(seconds=20),
     )
     return open_store(place)

@@ -111,7 +111,7 @@ class Plant:
         self.catalog.close()
 
 
-EVERYTHING = Interval(int((NOW - 86_400) * 1e6), int((NOW + 86_400) * 1e6))
+EVERYTHING = Interval(int((NOW - 100 * 86_400) * 1e6), int((NOW + 100 * 86_400) * 1e6))
 _NUMBERS = iter(range(1, 1 << 40))
 
 

@@ -46,7 +46,8 @@ def test_what_writes_refuses_a_network_file_system(run: Run, share: Layout, word
     assert list(share.hour_files()) == []
 
 
-def test_what_only_reads_does_not(run: Run, share: Layout) -> None:
+@pytest.mark.usefixtures("share")
+def test_what_only_reads_does_not(run: Run) -> None:
     for verb in ("verify", "status", "ls"):
         done = run(verb)
         assert done.code != 2

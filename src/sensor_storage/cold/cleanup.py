@@ -6,7 +6,8 @@ One round takes these steps:
  3. hand those that may go to the owner of the tree, which digests each file once more and looks for rows that
     wait for it, says in the catalog that it is cold, and only then removes it (`removal.py`).
 
-A file that may not go stays, with the reason. Nothing here deletes anything in the cold store.
+A file that may not go stays, with the reason. If that is the blob, its receipt is worth nothing any more: the file
+is due for upload again, which looks at what is there. Nothing here deletes anything in the cold store.
 """
 
 from collections import Counter
@@ -40,6 +41,7 @@ Verdict: TypeAlias = Literal[
 """Why a file may go, the first two, or has to stay."""
 
 _MAY_GO: Final = {"proven", "without upload"}
+_DISPROVEN: Final = {"blob missing", "blob changed", "blob damaged"}
 _BATCH: Final = 200
 _SECONDS_PER_DAY: Final = 86_400
 _MICROSECONDS: Final = 1_000_000
@@ -188,6 +190,7 @@ class Cleaner:
         going = [item for item in batch if verdicts[item.name] in _MAY_GO]
         kept: dict[str, str] = {}
         if not dry_run:
+            self._catalog.receipts.distrust(name for name, why in verdicts.items() if why in _DISPROVEN)
             for start in range(0, len(going), _BATCH):
                 kept |= self._remove([item.removal for item in going[start : start + _BATCH]])
         counts = Counter(report.kept)

@@ -18,7 +18,7 @@ from obstore.exceptions import (
     UnauthenticatedError,
 )
 
-from sensor_storage.cold.store import PAGE, Blob, Changed, Content, Refused, check_name
+from sensor_storage.cold.store import PAGE, Blob, Changed, Content, Refused, ShutOut, check_name
 from sensor_storage.errors import SensorStorageError, Transient
 from sensor_storage.secrecy import without_secrets
 
@@ -27,17 +27,22 @@ _REFUSALS: Final = {
     "BlobArchived": "ask for it: sensor-storage restore --rehydrate, with --from and --to; it takes hours",
     "BlobBeingRehydrated": "the blob is on its way out of the archive; this may take hours",
     "BlobImmutableDueToPolicy": "the container's immutability policy forbids changes to it",
+}
+"""What the store will not do with one blob."""
+
+_SHUT_OUT: Final = {
     "ContainerNotFound": "create the container, or let the service: AZURE_CREATE_CONTAINER=true",
     "NoSuchBucket": "create the bucket",
+    "InvalidResourceName": "the container's name is not one Azure takes",
     "AuthorizationPermissionMismatch": "give the identity the role Storage Blob Data Contributor",
     "AuthenticationFailed": "check key or SAS token, and the clock: more than 15 minutes off is refused",
     "AuthorizationFailure": "the account's network rules keep this machine out",
     "InvalidAuthenticationInfo": "check key or SAS token",
     "AccountIsDisabled": "the storage account is disabled",
-    "InvalidResourceName": "the container's name is not one Azure takes",
     "403 Forbidden": "check key or SAS token and its rights, and the clock",
     "401 Unauthorized": "check the credentials",
 }
+"""What it will not do with any."""
 
 
 class ObjectStore:
@@ -122,11 +127,12 @@ class ObjectStore:
 
 def _reaction(act: str, error: Exception) -> SensorStorageError:
     text = without_secrets(" ".join(str(error).split()))
-    for code, hint in _REFUSALS.items():
-        if code in text:
-            return Refused(f"{act}: {code}", hint=hint)
+    for kind, codes in ((Refused, _REFUSALS), (ShutOut, _SHUT_OUT)):
+        for code, hint in codes.items():
+            if code in text:
+                return kind(f"{act}: {code}", hint=hint)
     if isinstance(error, PermissionDeniedError | UnauthenticatedError):
-        return Refused(f"{act}: permission denied", hint=_REFUSALS["403 Forbidden"])
+        return ShutOut(f"{act}: permission denied", hint=_SHUT_OUT["403 Forbidden"])
     if "Lease" not in text and isinstance(error, AlreadyExistsError | PreconditionError):
         return Changed(f"{act}: written by somebody else")
     return Transient(f"{act}: {text[:300]}", hint="is the store reachable? `sensor-storage check` looks")

@@ -30,6 +30,10 @@ class Refused(SensorStorageError):
     exit_code = 4
 
 
+class ShutOut(Refused):
+    """The store refuses whatever is asked of it: key, rights, clock or container are wrong."""
+
+
 @dataclass(frozen=True, slots=True)
 class Blob:
     """What the store says of a blob; `modified` in seconds since 1970.

@@ -27,7 +27,7 @@ from sensor_storage.aggregation.files import footer_of
 from sensor_storage.aggregation.windows import LEVELS, WIDTH, period_bounds, period_start
 from sensor_storage.aggregation.windows import Level as Width
 from sensor_storage.cold.pace import Pace
-from sensor_storage.cold.store import Blob, Changed, ColdStore, Content, Refused
+from sensor_storage.cold.store import Blob, Changed, ColdStore, Content, Refused, ShutOut
 from sensor_storage.cold.unite import Unite, United, moved
 from sensor_storage.errors import Damaged, DiskFull, Halt, SensorStorageError, Transient
 from sensor_storage.log import get
@@ -48,6 +48,10 @@ _LONGEST_WAIT_SECONDS: Final = 600.0
 _PERSON_SECONDS: Final = 1800.0
 _AWAY_AFTER: Final = 3
 """After so many failures of the store in one page, the round ends: the store is away."""
+
+_AWAY: Final = "the store is away"
+_OF_THE_STORE: Final = (Transient, ShutOut)
+"""Errors that the next file would meet as well."""
 
 _BELOW: Final[dict[Level, tuple[Width, Level]]] = {"hour": ("hour", "minute"), "day": ("day", "hour")}
 """Files of hours are made from files of minutes, those of days from files of hours."""
@@ -184,6 +188,8 @@ class Uploader:
                 return
             after = page[-1]
             for _, group in groupby(page, attrgetter("level")):  # sources before what is made from them
+                if report.away:
+                    return
                 self._take(list(self._outcomes(pool, list(group), now)), now, report)
 
     def _outcomes(self, pool: ThreadPoolExecutor, page: Sequence[Due], now: float) -> Iterator[_Outcome]:
@@ -195,12 +201,14 @@ class Uploader:
         def one(task: _Task) -> _Outcome:
             nonlocal troubles
             if self.stopped() or troubles >= patience:
-                return _Outcome(task.due, task.name, later="the store is away")
+                return _Outcome(task.due, task.name, later=_AWAY)
             outcome = self._upload(task)
-            troubles = troubles + 1 if isinstance(outcome.error, Transient) else 0
+            troubles = troubles + 1 if isinstance(outcome.error, _OF_THE_STORE) else 0
             return outcome
 
-        yield from pool.map(one, tasks)
+        alone = 1 if self._away_rounds else 0  # is it there again? one is enough to know
+        yield from map(one, tasks[:alone])
+        yield from pool.map(one, tasks[alone:])
 
     def _task(self, due: Due, now: float) -> _Task:
         name = self._name(due)
@@ -240,21 +248,22 @@ class Uploader:
                 report.failed += 1
                 report.errors[item.name] = str(item.error)
                 failed.append((item.due, now + self._wait(item), str(item.error)))
-                if isinstance(item.error, Refused | Damaged):
+                if isinstance(item.error, Refused | Damaged) and not isinstance(item.error, ShutOut):
                     _log.error(
                         "upload_refused", file=item.name, error=item.error.message, hint=item.error.hint
                     )
             elif item.later:
                 report.postponed += 1
         self._receipts.postpone(failed)
-        troubles = sum(isinstance(item.error, Transient) for item in outcomes)
-        if (troubles > _AWAY_AFTER and troubles > report.uploaded) or (troubles and self._away_rounds):
+        troubles = [item.error for item in outcomes if isinstance(item.error, _OF_THE_STORE)]
+        given_up = any(item.later == _AWAY for item in outcomes) or self._away_rounds
+        if troubles and (given_up or len(troubles) > max(_AWAY_AFTER, report.uploaded)):
             report.away = True
-            _log.warning("store_away", failed=troubles, error=next(iter(report.errors.values())))
+            _log.warning("store_away", failed=len(troubles), error=str(troubles[0]), hint=troubles[0].hint)
 
     def _wait(self, item: _Outcome) -> float:
-        """Twice as long after each failure, with jitter; what needs a person is tried twice an hour."""
-        if isinstance(item.error, Refused | Damaged):
+        """Twice as long after each failure, with jitter; a file that needs a person is tried twice an hour."""
+        if isinstance(item.error, Refused | Damaged) and not isinstance(item.error, ShutOut):
             return _PERSON_SECONDS * (0.5 + self._chance())
         return self._doubled(item.due.attempts)
 
@@ -342,7 +351,7 @@ class Uploader:
         raise Transient(f"{task.name}: others write this blob all the time", hint="it is tried again")
 
     def _united(self, task: _Task, mine: _Mine, theirs: Path, blob: Blob) -> _Outcome | None:
-        if file_digest(theirs) == mine.receipt.digest:  # by us, and the answer was lost
+        if _digest_of_blob(task.name, theirs) == mine.receipt.digest:  # by us, and the answer was lost
             return _Outcome(task.due, task.name, mine.receipt._replace(etag=blob.etag))
         if task.due.level != "raw":
             return self._finish(
@@ -369,6 +378,17 @@ class Uploader:
         else:
             path = self._layout.aggregate_file(due.series, due.level, period_start(due.level, due.period))
         return self._layout.relative(path)
+
+
+def _digest_of_blob(name: str, copy: Path) -> str:
+    """The digest of what the store has. Damaged, with what to do: nobody but a person may give up a blob."""
+    try:
+        return file_digest(copy)
+    except Damaged:
+        raise Damaged(
+            f"{name}: the blob in the store is not a whole file",
+            hint="remove or rename it there, and this file goes up in its place",
+        ) from None
 
 
 def _stale(path: Path, sources: dict[int, str]) -> str:

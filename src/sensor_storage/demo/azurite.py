@@ -69,6 +69,13 @@ class Azurite:
                 self._process.wait()
             self._process = None
 
+    def kill(self) -> None:
+        """End it as a power cut would; what it took in the last seconds may be gone."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
     def __enter__(self) -> Self:
         """Start."""
         self.start()

@@ -19,8 +19,8 @@ PLACES_PER_HOUR: Final = 4
 """A file's place in the queue is its hour times this, and behind those it is made from."""
 
 _PLACE = (
-    "(CASE NEW.level WHEN 'minute' THEN NEW.period * 4 + 1 WHEN 'hour' THEN (NEW.period * 24 + 23) * 4 + 2"
-    " ELSE NEW.period * 730 * 4 + 3 END)"
+    "(CASE NEW.level WHEN 'raw' THEN NEW.period * 4 WHEN 'minute' THEN NEW.period * 4 + 1"
+    " WHEN 'hour' THEN (NEW.period * 24 + 23) * 4 + 2 ELSE NEW.period * 730 * 4 + 3 END)"
 )
 _DUE_COLUMNS = "(place, level, asset, sensor, period)"
 
@@ -195,6 +195,21 @@ class Receipts:
                     )
                     if self._digest(due) in {None, "", receipt.local_digest}:
                         self._drop(due)
+
+    def distrust(self, names: Iterable[str]) -> None:
+        """Forget these receipts: the store is not as they say, and the files are due again. Durable when this returns."""
+        with self._room(), self._db:
+            for name in names:
+                of = self._db.execute(
+                    "DELETE FROM receipt_of WHERE name = ? RETURNING level, asset, sensor, period", (name,)
+                ).fetchone()
+                self._db.execute("DELETE FROM receipt WHERE name = ?", (name,))
+                if of:
+                    self._db.execute(
+                        f"INSERT OR IGNORE INTO upload_due {_DUE_COLUMNS}"  # noqa: S608 - a constant
+                        f" SELECT {_PLACE}, NEW.* FROM (SELECT ? AS level, ? AS asset, ? AS sensor, ? AS period) NEW",
+                        of,
+                    )
 
     def postpone(self, failed: Iterable[tuple[Due, float, str]]) -> None:
         """Try these again, not before the time given."""

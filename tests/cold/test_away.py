@@ -1,0 +1,137 @@
+"""A store in trouble, as Azure Blob Storage tells it: nothing is lost or removed, and it is asked less and less."""
+
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from sensor_storage.clock import SystemClock
+from sensor_storage.cold.files import ColdFiles
+from sensor_storage.demo.azurite import Azurite
+from sensor_storage.demo.kafka_jars import cache_folder
+from sensor_storage.errors import SensorStorageError, Transient
+from support.aggregates import LATER
+from support.azurite import container
+from support.cloud import CLOCK_SKEW, FORBIDDEN, SLOW_DOWN, TOO_MANY, Answer, Asked, Cut, Line, every, good, line_to
+from support.cold import Plant, blobs
+from support.trees import HOUR
+
+MUCH_LATER = LATER + 30 * 86_400
+_NAMES = count()
+
+
+@pytest.fixture(scope="module")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    with Azurite(tmp_path_factory.mktemp("azurite"), cache=cache_folder(os.environ)) as running:
+        yield running
+
+
+@pytest.fixture
+def line(azurite: Azurite) -> Iterator[Line]:
+    with line_to(azurite) as one:
+        yield one
+
+
+def plant_of(root: Path, line: Line, hours: int) -> Plant:
+    """A plant with so many hours of two sensors in files, of which the store has none yet."""
+    plant = Plant(root, container(line, f"away-{next(_NAMES)}"))
+    for hour in range(hours):
+        plant.arrive(range(hour * 10, hour * 10 + 10), hour=HOUR - hour)
+    plant.compact()
+    return plant
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [SLOW_DOWN, TOO_MANY, CLOCK_SKEW, FORBIDDEN, "in the request"],
+    ids=["503", "429", "clock skew", "403", "half a body"],
+)
+def test_ten_minutes_of_trouble_cost_time_and_nothing_else(
+    tmp_path: Path, line: Line, fault: Answer | Cut
+) -> None:
+    plant = plant_of(tmp_path, line, 20)
+    plant.upload()
+    for hour in range(20, 50):
+        plant.arrive(range(hour * 10, hour * 10 + 10), hour=HOUR - hour)
+    plant.compact()
+    before, minutes = plant.local(), []
+    line.fault = lambda _: fault
+    for minute in range(10):
+        asked = len(line.asked)
+        for second in (0, 30):  # as the worker beside the store does
+            assert plant.upload(LATER + minute * 60 + second).uploaded == 0
+        minutes.append(len(line.asked) - asked)
+        with pytest.raises(SensorStorageError):
+            plant.clean(MUCH_LATER)
+    assert plant.local() == before
+    assert sum(minutes[5:]) / 5 <= minutes[0] / 10
+    assert sum(minutes[1:]) <= 40  # one file at a time, each with a few requests
+    line.fault = good
+    drained = next(minute for minute in range(10, 30) if plant.upload(LATER + minute * 60).waiting == 0)
+    assert drained <= 20
+    assert sorted(blobs(plant.store)) == before
+    assert plant.clean(MUCH_LATER).removed == 100
+    assert plant.offsets() == list(range(0, 500, 2))
+
+
+def test_an_answer_lost_after_the_store_did_what_was_asked_is_looked_up(tmp_path: Path, line: Line) -> None:
+    plant = plant_of(tmp_path, line, 30)
+    line.fault = every(3, "before the answer")
+    now = LATER
+    while plant.upload(now).waiting:
+        now += 600
+    line.fault = good
+    there = blobs(plant.store)
+    assert sorted(there) == plant.local()
+    for name, blob in there.items():
+        receipt = plant.catalog.receipts.find(name)
+        assert receipt is not None
+        assert (receipt.etag.strip('"'), receipt.size_bytes) == (blob.etag, blob.size_bytes)
+    assert plant.clean(MUCH_LATER).removed == 60
+    assert plant.offsets() == list(range(0, 300, 2))
+
+
+@pytest.mark.slow
+def test_a_store_that_is_killed_amid_a_body_and_comes_back_without_its_last_blobs_loses_nothing(
+    tmp_path: Path,
+) -> None:
+    with Azurite(tmp_path / "azurite", cache=cache_folder(os.environ)) as azurite, line_to(azurite) as line:
+        plant = plant_of(tmp_path / "data", line, 50)
+        azurite.stop()  # so that the container at least is on its disk
+        azurite.start()
+
+        def fault(asked: Asked) -> Cut | None:
+            return "in the request" if asked.writes and asked.number > 40 else None
+
+        line.fault, line.at_half = fault, azurite.kill
+        report = plant.upload()
+        assert report.away
+        assert 0 < report.uploaded < 100
+        before = plant.local()
+        with pytest.raises(SensorStorageError):
+            plant.clean(MUCH_LATER)
+        assert plant.local() == before
+        line.fault = good
+        azurite.start()
+        now = LATER
+        while plant.local():
+            now += 1200
+            plant.upload(now)
+            plant.clean(MUCH_LATER)
+            assert now < LATER + 20_000
+        assert plant.offsets() == list(range(0, 500, 2))
+
+
+def test_half_a_blob_is_never_taken_for_one(tmp_path: Path, line: Line) -> None:
+    plant = plant_of(tmp_path, line, 1)
+    plant.upload()
+    plant.clean(MUCH_LATER)
+    line.fault = lambda asked: "in the answer" if asked.method == "GET" else None
+    with pytest.raises(Transient):
+        plant.files.find(next(plant.catalog.cold_files()).path)
+    assert not [path for path in plant.layout.cache.rglob("*") if path.is_file()]
+    line.fault = good
+    plant.files = ColdFiles(plant.layout, plant.store, SystemClock(), 1_000_000_000)
+    assert plant.offsets() == list(range(0, 10, 2))
