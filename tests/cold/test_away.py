@@ -14,7 +14,19 @@ from sensor_storage.demo.kafka_jars import cache_folder
 from sensor_storage.errors import SensorStorageError, Transient
 from support.aggregates import LATER
 from support.azurite import container
-from support.cloud import CLOCK_SKEW, FORBIDDEN, SLOW_DOWN, TOO_MANY, Answer, Asked, Cut, Line, every, good, line_to
+from support.cloud import (
+    CLOCK_SKEW,
+    FORBIDDEN,
+    SLOW_DOWN,
+    TOO_MANY,
+    Answer,
+    Asked,
+    Cut,
+    Line,
+    every,
+    good,
+    line_to,
+)
 from support.cold import Plant, blobs
 from support.trees import HOUR
 

@@ -7,6 +7,7 @@ from io import BytesIO
 from itertools import count
 from pathlib import Path
 
+import psutil
 import pytest
 
 from sensor_storage.cold.connect import Place, open_store, parse_connection_string
@@ -159,7 +160,11 @@ def test_a_url_of_no_known_store_is_refused_with_those_there_are(url: str) -> No
     assert "az://" in error.value.hint
 
 
-def test_the_emulator_is_gone_once_it_is_stopped(tmp_path: Path) -> None:
+def test_the_emulator_talks_to_nobody_else_and_is_gone_once_it_is_stopped(tmp_path: Path) -> None:
     with Azurite(tmp_path / "azurite", cache=cache_folder(os.environ)) as running:
-        assert running._answers()
+        container(running, "telling").write("x", b"x", replaces=None, metadata={})
+        process = psutil.Process(running.pid)
+        links = process.net_connections("tcp")
+        assert {link.laddr.ip for link in links} == {"127.0.0.1"}
     assert not running._answers()
+    assert not process.is_running()

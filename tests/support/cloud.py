@@ -139,7 +139,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _say(self, status: int, headers: dict[str, str], content: bytes, *, half: bool = False) -> None:
         self.send_response_only(status)
-        length = headers.get("content-length", str(len(content))) if self.command == "HEAD" else str(len(content))
+        length = (
+            headers.get("content-length", str(len(content))) if self.command == "HEAD" else str(len(content))
+        )
         for name, value in headers.items():
             if name.lower() not in {"content-length", "transfer-encoding", "connection", "keep-alive"}:
                 self.send_header(name, value)
@@ -169,4 +171,5 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _error(code: str) -> bytes:
-    return f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>{code}</Message></Error>'.encode()
+    said = f"<Error><Code>{code}</Code><Message>{code}</Message></Error>"
+    return f'<?xml version="1.0" encoding="utf-8"?>{said}'.encode()

@@ -19,7 +19,10 @@ _STOP_SECONDS: Final = 15
 
 
 class Azurite:
-    """Runs while the context is open. It is ended by SIGTERM: killed, it would lose what it took last."""
+    """Runs while the context is open. It is ended by SIGTERM: killed, it would lose what it took last.
+
+    Left to itself it would report each request to its maker, and wait for that at its end.
+    """
 
     def __init__(self, folder: Path, *, cache: Path, port: int = 0) -> None:
         self._folder = folder
@@ -37,6 +40,11 @@ class Azurite:
         """Its address, with the account."""
         return f"http://127.0.0.1:{self.port}/{ACCOUNT}"
 
+    @property
+    def pid(self) -> int:
+        """The process that runs; 0 for none."""
+        return self._process.pid if self._process else 0
+
     def start(self) -> None:
         """Run, and wait until it answers."""
         if not self._program.exists():
@@ -46,7 +54,7 @@ class Azurite:
         words = ["--blobHost", "127.0.0.1", "--blobPort", str(self.port), "--location", str(self._folder)]
         with (self._folder / "azurite.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [node, str(self._program), *words, "--skipApiVersionCheck", "--silent"],
+                [node, str(self._program), *words, "--skipApiVersionCheck", "--disableTelemetry", "--silent"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

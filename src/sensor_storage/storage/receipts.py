@@ -24,6 +24,11 @@ _PLACE = (
 )
 _DUE_COLUMNS = "(place, level, asset, sensor, period)"
 
+_AGAIN: Final = f"""
+INSERT OR IGNORE INTO upload_due {_DUE_COLUMNS}
+SELECT {_PLACE}, NEW.* FROM (SELECT ? AS level, ? AS asset, ? AS sensor, ? AS period) NEW
+"""  # noqa: S608 - put together of the constants above
+
 # Not INSERT OR IGNORE: in a trigger the firing statement's conflict rule would hold.
 RECEIPT_TABLES: Final = f"""
 CREATE TABLE IF NOT EXISTS receipt (
@@ -205,11 +210,7 @@ class Receipts:
                 ).fetchone()
                 self._db.execute("DELETE FROM receipt WHERE name = ?", (name,))
                 if of:
-                    self._db.execute(
-                        f"INSERT OR IGNORE INTO upload_due {_DUE_COLUMNS}"  # noqa: S608 - a constant
-                        f" SELECT {_PLACE}, NEW.* FROM (SELECT ? AS level, ? AS asset, ? AS sensor, ? AS period) NEW",
-                        of,
-                    )
+                    self._db.execute(_AGAIN, of)
 
     def postpone(self, failed: Iterable[tuple[Due, float, str]]) -> None:
         """Try these again, not before the time given."""
