@@ -182,15 +182,14 @@ class Uploader:
         """Once through the queue."""
         before = None if sealed_before is None else sealed_before * PLACES_PER_HOUR
         after: Due | None = None
-        while not self.stopped() and not report.away:
+        while not self.stopped():
             page = self._receipts.due(now, before=before, limit=_PAGE, after=after)
             if not page:
                 return
             after = page[-1]
             for _, group in groupby(page, attrgetter("level")):  # sources before what is made from them
-                if report.away:
+                if not self._take(list(self._outcomes(pool, list(group), now)), now, report):
                     return
-                self._take(list(self._outcomes(pool, list(group), now)), now, report)
 
     def _outcomes(self, pool: ThreadPoolExecutor, page: Sequence[Due], now: float) -> Iterator[_Outcome]:
         """What became of each. The catalog is asked here, on one thread; the store on many."""
@@ -232,8 +231,8 @@ class Uploader:
                 found[number] = receipt.digest
         return found
 
-    def _take(self, outcomes: Sequence[_Outcome], now: float, report: UploadReport) -> None:
-        """Step 3."""
+    def _take(self, outcomes: Sequence[_Outcome], now: float, report: UploadReport) -> bool:
+        """Step 3. Is the store there?"""
         self._receipts.record((item.due, item.receipt) for item in outcomes if item.receipt)
         self._receipts.drop(item.due for item in outcomes if item.gone)
         failed = []
@@ -260,6 +259,7 @@ class Uploader:
         if troubles and (given_up or len(troubles) > max(_AWAY_AFTER, report.uploaded)):
             report.away = True
             _log.warning("store_away", failed=len(troubles), error=str(troubles[0]), hint=troubles[0].hint)
+        return not report.away
 
     def _wait(self, item: _Outcome) -> float:
         """Twice as long after each failure, with jitter; a file that needs a person is tried twice an hour."""

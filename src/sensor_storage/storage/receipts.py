@@ -202,7 +202,7 @@ class Receipts:
                         self._drop(due)
 
     def distrust(self, names: Iterable[str]) -> None:
-        """Forget these receipts: the store is not as they say, and the files are due again. Durable when this returns."""
+        """Forget receipts the store does not bear out; their files are due again. Durable when this returns."""
         with self._room(), self._db:
             for name in names:
                 of = self._db.execute(
