@@ -65,13 +65,17 @@ class Service:
     def stage(self, first: int, seconds: int) -> None:
         """One segment of so many seconds."""
         readings = Readings.concat([self._plant.second(first + number) for number in range(seconds)])
+        self.put(readings, _START + first + seconds)
+
+    def put(self, readings: Readings, now: int) -> None:
+        """A segment of these readings."""
         before = time.process_time()
         ledger = [
             LedgerEntry(total.source, total.first_offset, total.last_offset + 1)
             for total in readings.totals()
         ]
         self._segments += 1
-        name = StagedName(int((_START + first + seconds) * 1000), "i", self._segments, 0)
+        name = StagedName(now * 1000, "i", self._segments, 0)
         self._disk.publish_bytes(self.layout.staged(name), encode_segment(readings, ledger, "zstd"))
         self.cpu["segments"] += time.process_time() - before
 

@@ -1,26 +1,36 @@
-"""Queries beside ingest: how soon a reading is in `/query`, and how long questions take, quiet and under load.
+"""Queries over HTTP beside ingest: how soon a reading is there, how long questions take, what a heavy one costs.
 
-`python benchmarks/beside.py --rate 120000`. One service with all its workers; a simulated plant of mixed messages,
-some bad, is published at the rate given, and every 50 ms a reading of its own, which is asked for till it is there:
-milliseconds from the broker's acknowledgement. `ingest_busy` is the ingest worker's share of a core.
+`python benchmarks/beside.py`. One service with all its workers over a day of a hundred sensors and a year of one
+(`stored.py`). It catches up with a backlog, which gives its top speed; then, quiet and while a simulated plant
+publishes half of that, every 50 ms a reading is sent and asked for till it is there (milliseconds from the broker's
+acknowledgement), and the questions of `query.py` are asked, answered in Arrow. At last, under the same load, all
+that is stored is asked for: by `/query`, which refuses it, and by a client on the directory that streams it again
+and again. Plant and broker share the processors: `ingest_busy` is the ingest worker's share of one.
 """
 
 import argparse
+import contextlib
 import json
+import multiprocessing
+import random
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from os import environ
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import numpy as np
 import psutil
 from confluent_kafka import Producer
+from stored import SLOW, Stored, store
 
+from sensor_storage.client import connect
 from sensor_storage.demo.broker import EmbeddedBroker
 from sensor_storage.demo.kafka_jars import cache_folder
 from sensor_storage.storage.layout import Layout
@@ -28,34 +38,49 @@ from sensor_storage.storage.status import read_ingest
 from service import PROGRAM, Watched, service
 
 _PORT = 18_091
-_ASKED = 100
+_ASKED = 60
 _PROBES = 200
+_BACKLOG = 600_000
+_HEAVY_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is measured: the service, its directory and broker."""
+
+    stored: Stored
+    servers: str
+    watched: Watched
+
+    @property
+    def layout(self) -> Layout:
+        """The directory's."""
+        return self.stored.layout
 
 
 def main() -> int:
     """Measure quietly, then under load; print a JSON line each."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=int, default=150_000)
-    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--sensors", type=int, default=100)
+    parser.add_argument("--rate", type=int, help="Readings a second; by default half of the top speed.")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
+        stored = store(root / "data", chosen.sensors)
         with EmbeddedBroker(root / "kafka", cache=cache_folder(environ)) as broker:
-            data = root / "data"
-            data.mkdir()
+            servers = broker.bootstrap_servers
+            _simulate(servers, "max", "--messages", str(_BACKLOG)).wait()
             settings = {"KAFKA_TOPIC_PATTERN": "^sensor-data-.*", "SERVICE_PORT": str(_PORT)}
-            with service(data, broker.bootstrap_servers, [], **settings) as watched:
-                servers = broker.bootstrap_servers
-                _simulate(servers, "max", "--messages", "400000").wait()
-                _probe(servers, "warm-up")  # the topic is found, and the backlog read
+            with service(root / "data", servers, [], **settings) as watched:
+                bench = Bench(stored, servers, watched)
+                top = _top_speed(bench.layout)
+                _probe(servers, "warm-up")
                 time.sleep(5)
-                question = _question()
-                _measure("quiet", servers, Layout(data / "raw"), watched, question)
-                load = _simulate(servers, str(chosen.rate), "--duration", str(chosen.seconds))
-                time.sleep(5)
-                _measure(f"{chosen.rate}-a-second", servers, Layout(data / "raw"), watched, question)
-                load.terminate()
-                load.wait()
+                _measure(bench, "quiet")
+                rate = chosen.rate or top // 2
+                with _load(servers, rate):
+                    _measure(bench, f"{rate:,} readings a second")
+                    _heavy(bench)
     return 0
 
 
@@ -64,35 +89,126 @@ def _simulate(servers: str, rate: str, *words: str) -> "subprocess.Popen[bytes]"
     return subprocess.Popen([*command, "--faults", *words], stdout=sys.stderr, stderr=subprocess.DEVNULL)
 
 
-def _question() -> dict[str, object]:
-    """One sensor over the hours till now, fixed, so that every measurement reads the same rows."""
-    sensor = _ask("/latest", limit=1)["readings"][0]
-    now = int(time.time())
-    return {
-        "asset": sensor["asset_id"],
-        "sensor": sensor["sensor_name"],
-        "start": now - 10_800,
-        "end": now,
-    }
+@contextlib.contextmanager
+def _load(servers: str, rate: int) -> Iterator[None]:
+    """The plant publishes meanwhile."""
+    plant = _simulate(servers, str(rate))
+    try:
+        time.sleep(8)
+        yield
+    finally:
+        plant.terminate()
+        plant.wait()
 
 
-def _measure(name: str, servers: str, layout: Layout, watched: Watched, question: dict[str, object]) -> None:
-    worker = psutil.Process(read_ingest(layout)[0].pid)
-    began, before, cpu, all_cpu = time.monotonic(), _readings(layout), _cpu(worker), watched.look()
-    visible = _probe(servers, f"probe-{name}")
-    minutes = [_timed(lambda: _ask("/query", **question, resolution="minute")) for _ in range(_ASKED)]
-    raw = [_timed(lambda: _ask("/query", **question, resolution="raw")) for _ in range(_ASKED)]
+def _top_speed(layout: Layout) -> int:
+    """Readings a second while the backlog is read."""
+    while not _readings(layout):
+        time.sleep(0.02)
+    began, before = time.monotonic(), _readings(layout)
+    while _lag(layout) or _readings(layout) == before:
+        time.sleep(0.02)
+    top = round((_readings(layout) - before) / (time.monotonic() - began))
+    print(json.dumps({"load": "backlog", "top_readings_per_second": top}), flush=True)
+    return top
+
+
+def _measure(bench: Bench, load: str) -> None:
+    """How soon a reading is there, and the questions."""
+    worker = psutil.Process(read_ingest(bench.layout)[0].pid)
+    began, before, cpu, all_cpu = (
+        time.monotonic(),
+        _readings(bench.layout),
+        _cpu(worker),
+        bench.watched.look(),
+    )
+    visible = _probe(bench.servers, f"probe-{load}")
+    answers = {name: _timed(asked, times) for name, asked, times in _questions(bench.stored)}
     seconds = time.monotonic() - began
     figures = {
-        "load": name,
-        "readings_per_second": round((_readings(layout) - before) / seconds),
+        "load": load,
+        "readings_per_second": round((_readings(bench.layout) - before) / seconds),
         "ingest_busy": round((_cpu(worker) - cpu) / seconds, 2),
-        "service_busy": round((watched.look() - all_cpu) / seconds, 2),
+        "service_busy": round((bench.watched.look() - all_cpu) / seconds, 2),
         "visible_ms": _percentiles(visible),
-        "minutes_ms": _percentiles(minutes),
-        "raw_ms": _percentiles(raw),
+        **{name: _percentiles(took) for name, took in answers.items()},
     }
     print(json.dumps(figures), flush=True)
+
+
+def _questions(stored: Stored) -> list[tuple[str, Callable[[], int], int]]:
+    """Name, what asks, and how often."""
+    chance = random.Random(7)
+    day = {"start": stored.day.start // 1_000_000, "end": stored.day.end // 1_000_000}
+    year = {"start": stored.year.start // 1_000_000, "end": stored.year.end // 1_000_000}
+
+    def one() -> dict[str, object]:
+        series = chance.choice(stored.sensors)
+        return {**day, "asset": series.asset, "sensor": series.sensor}
+
+    def every() -> dict[str, object]:
+        return {**day, "asset": sorted({series.asset for series in stored.sensors})}
+
+    def slow() -> dict[str, object]:
+        return {**year, "asset": SLOW.asset, "sensor": SLOW.sensor}
+
+    return [
+        ("day_of_minutes_ms", lambda: _bytes(**one(), resolution="minute"), _ASKED),
+        ("day_of_raw_ms", lambda: _bytes(**one(), resolution="raw"), _ASKED),
+        ("year_of_days_ms", lambda: _bytes(**slow(), resolution="day"), _ASKED),
+        ("every_sensor_s_day_of_minutes_ms", lambda: _bytes(**every(), resolution="minute"), 8),
+    ]
+
+
+def _heavy(bench: Bench) -> None:
+    """All that is stored is asked for; does ingest keep its pace?"""
+    before, began = _readings(bench.layout), time.monotonic()
+    time.sleep(_HEAVY_SECONDS)
+    alone = (_readings(bench.layout) - before) / (time.monotonic() - began)
+    refusal = _refusal()
+    queue: multiprocessing.Queue[int] = multiprocessing.Queue()
+    reader = multiprocessing.Process(target=_stream, args=(bench.layout.root, queue))
+    before, began = _readings(bench.layout), time.monotonic()
+    reader.start()
+    reader.join()
+    seconds, rows = time.monotonic() - began, queue.get()
+    figures = {
+        "load": "and everything is asked for",
+        "refusal": refusal,
+        "streamed_rows_per_second": round(rows / seconds),
+        "readings_per_second_before": round(alone),
+        "readings_per_second_meanwhile": round((_readings(bench.layout) - before) / seconds),
+        "messages_waiting": _lag(bench.layout),
+        "visible_ms": _percentiles(_probe(bench.servers, "probe-heavy")),
+    }
+    print(json.dumps(figures), flush=True)
+
+
+def _refusal() -> dict[str, object]:
+    """What `/query` says to it, and how soon."""
+    began = time.monotonic()
+    try:
+        size = _bytes(start=0, resolution="raw")
+    except HTTPError as error:
+        with error:
+            problem = json.load(error)
+        return {
+            "status": error.code,
+            "detail": problem["detail"],
+            "ms": round((time.monotonic() - began) * 1000),
+        }
+    return {"status": 200, "bytes": size}
+
+
+def _stream(root: Path, queue: "multiprocessing.Queue[int]") -> None:
+    """Read all of it, again and again, for a while."""
+    rows, end = 0, time.monotonic() + _HEAVY_SECONDS
+    while time.monotonic() < end:
+        for table in connect(root).rows(start="2020-01-01", resolution="raw").tables:
+            rows += table.num_rows
+            if time.monotonic() > end:
+                break
+    queue.put(rows)
 
 
 def _probe(servers: str, asset: str) -> list[float]:
@@ -137,10 +253,20 @@ def _ask(path: str, **parameters: object) -> dict[str, list[dict[str, float]]]:
     return found
 
 
-def _timed(work: Callable[[], object]) -> float:
-    began = time.monotonic()
-    work()
-    return (time.monotonic() - began) * 1000
+def _bytes(**parameters: object) -> int:
+    """The answer of `/query` in Arrow, read whole; its size."""
+    words = urlencode({**parameters, "format": "arrow"}, doseq=True)
+    with urlopen(f"http://127.0.0.1:{_PORT}/query?{words}", timeout=60) as answer:
+        return len(answer.read())
+
+
+def _timed(work: Callable[[], object], times: int) -> list[float]:
+    took = []
+    for _ in range(times):
+        began = time.monotonic()
+        work()
+        took.append((time.monotonic() - began) * 1000)
+    return took
 
 
 def _percentiles(values: list[float]) -> dict[str, float]:
@@ -154,6 +280,10 @@ def _cpu(process: psutil.Process) -> float:
 
 def _readings(layout: Layout) -> int:
     return sum(status.readings for status in read_ingest(layout))
+
+
+def _lag(layout: Layout) -> int:
+    return sum(status.lag for status in read_ingest(layout))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ Source: https://prometheus.io/docs/prometheus/latest/querying/api/. Errors have 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC
 from typing import Annotated, Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl
@@ -14,7 +14,9 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.datastructures import MultiDict
+from starlette.types import Receive
 
+from sensor_storage.api.leaving import while_waited_for
 from sensor_storage.errors import SensorStorageError, Transient, Usage
 from sensor_storage.query.planner import TooMuch
 from sensor_storage.query.promql import (
@@ -149,27 +151,28 @@ def _described(method: str, names: Sequence[str]) -> dict[str, Any]:
     return {"requestBody": {"content": {"application/x-www-form-urlencoded": {"schema": schema}}}}
 
 
-def _endpoint(queries: Queries, make: "Make") -> Callable[..., JSONResponse]:
-    def endpoint(given: Given) -> JSONResponse:
-        return _answer(queries, lambda reader: make(reader, given))
+def _endpoint(queries: Queries, make: "Make") -> Callable[..., Awaitable[JSONResponse]]:
+    async def endpoint(request: Request, given: Given) -> JSONResponse:
+        return await _answer(queries, request.receive, lambda reader: make(reader, given))
 
     endpoint.__doc__ = make.__doc__
     return endpoint
 
 
-def _label_values(queries: Queries) -> Callable[..., JSONResponse]:
-    def endpoint(name: str, given: Given) -> JSONResponse:
+def _label_values(queries: Queries) -> Callable[..., Awaitable[JSONResponse]]:
+    async def endpoint(request: Request, name: str, given: Given) -> JSONResponse:
         """The values of a label, of all sensors or those chosen."""
-        return _answer(queries, lambda reader: _values_of(reader, given, name))
+        return await _answer(queries, request.receive, lambda reader: _values_of(reader, given, name))
 
     return endpoint
 
 
-def _answer(queries: Queries, make: Callable[[StepReader], object]) -> JSONResponse:
+async def _answer(queries: Queries, receive: Receive, make: Callable[[StepReader], object]) -> JSONResponse:
     """What `make` finds, or its error, as Prometheus would say it."""
-    reader = StepReader(queries, Watch(queries.clock, queries.limits.deadline_seconds))
+    watch = Watch(queries.clock, queries.limits.deadline_seconds)
+    reader = StepReader(queries, watch)
     try:
-        data = make(reader)
+        data = await while_waited_for(receive, watch, lambda: make(reader))
     except SensorStorageError as error:
         status, kind = _judged(error)
         text = f"{error.message}; {error.hint}" if error.hint else error.message

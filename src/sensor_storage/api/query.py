@@ -1,22 +1,25 @@
 """`/query`: raw readings or windows, as JSON, CSV, Arrow or Parquet."""
 
-from collections.abc import Callable, Iterator
-from typing import Annotated, TypeVar, get_args
+from collections.abc import Callable
+from typing import Annotated, Final, TypeVar, get_args
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.datastructures import Headers
 
 from sensor_storage.api.errors import Problem
+from sensor_storage.api.leaving import WatchedStream, while_waited_for
 from sensor_storage.errors import Usage
 from sensor_storage.query.formats import MEDIA_TYPES, Format, encode
 from sensor_storage.query.planner import TooMuch
 from sensor_storage.query.queries import Answer, NothingStored, Queries
 from sensor_storage.query.question import ALL, Asked, Interval, Question
 from sensor_storage.query.times import as_text, read_instant, read_zone
-from sensor_storage.query.watch import Watch
+from sensor_storage.query.watch import Cancelled, Watch
 
 _T = TypeVar("_T")
+_CLIENT_LEFT: Final = 499
+"""Nobody is there to read it; it counts as a 4xx."""
 
 
 class QueryParameters(BaseModel):
@@ -76,29 +79,39 @@ def routes(queries: Queries) -> APIRouter:
             304: {"description": "Nothing has changed since the answer with that ETag."},
         },
     )
-    def query(request: Request, asked: Annotated[QueryParameters, Query()]) -> Response:
+    async def query(request: Request, asked: Annotated[QueryParameters, Query()]) -> Response:
         """Raw readings or windows of any sensors, in order of asset, sensor and time."""
-        form = asked.format or accepted(request.headers.get("accept", "*/*"))
-        question = asked.question(queries.clock.now())
-        tag = queries.tag(question)
-        headers = {"vary": "Accept, Accept-Encoding", "cache-control": "no-cache"}
-        if tag:
-            headers["etag"] = f'W/"{tag}-{form}"'
-            if headers["etag"] in request.headers.get("if-none-match", ""):
-                return Response(status_code=304, headers=headers)
+        watch = Watch(queries.clock, queries.limits.deadline_seconds)
         try:
-            answer = queries.answer(question, Watch(queries.clock, queries.limits.deadline_seconds))
-        except NothingStored as error:
-            raise nothing_stored(error) from error
-        except TooMuch as error:
-            raise Problem(
-                413, "too-much", "The answer would be too large", error.message, hint=error.hint
-            ) from error
-        except Usage as error:
-            raise invalid("fields", error.message, error.hint) from error
-        return _streamed(answer, form, headers)
+            return await while_waited_for(
+                request.receive, watch, lambda: _answered(queries, asked, request.headers, watch)
+            )
+        except Cancelled:
+            return Response(status_code=_CLIENT_LEFT)
 
     return router
+
+
+def _answered(queries: Queries, asked: QueryParameters, given: Headers, watch: Watch) -> Response:
+    form = asked.format or accepted(given.get("accept", "*/*"))
+    question = asked.question(queries.clock.now())
+    tag = queries.tag(question)
+    headers = {"vary": "Accept, Accept-Encoding", "cache-control": "no-cache"}
+    if tag:
+        headers["etag"] = f'W/"{tag}-{form}"'
+        if headers["etag"] in given.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+    try:
+        answer = queries.answer(question, watch)
+    except NothingStored as error:
+        raise nothing_stored(error) from error
+    except TooMuch as error:
+        raise Problem(
+            413, "too-much", "The answer would be too large", error.message, hint=error.hint
+        ) from error
+    except Usage as error:
+        raise invalid("fields", error.message, error.hint) from error
+    return _streamed(answer, form, headers)
 
 
 def accepted(accept: str) -> Format:
@@ -127,19 +140,10 @@ def _streamed(answer: Answer, form: Format, headers: dict[str, str]) -> Response
     if answer.thinned_by:
         headers["sensor-storage-thinned-by"] = answer.thinned_by
 
-    def rest() -> Iterator[bytes]:
-        try:
-            yield from (
-                piece
-                for piece in encode(form, answer.schema, answer.tables, answer.meta, answer.end)
-                if piece
-            )
-        finally:
-            answer.watch.cancel()
-
     if form in {"csv", "parquet"}:
         headers["content-disposition"] = f'attachment; filename="readings.{form}"'
-    return StreamingResponse(rest(), media_type=MEDIA_TYPES[form], headers=headers)
+    pieces = filter(None, encode(form, answer.schema, answer.tables, answer.meta, answer.end))
+    return WatchedStream(pieces, answer.watch, media_type=MEDIA_TYPES[form], headers=headers)
 
 
 def nothing_stored(error: NothingStored) -> Problem:
