@@ -1,7 +1,9 @@
-"""The same rows from a directory and from the service, and errors that say what to do."""
+"""The same rows from a directory, a cold store and the service, and errors that say what to do."""
 
+import gc
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,16 @@ import pytest
 
 from sensor_storage.client import Plant, connect
 from sensor_storage.clock import SystemClock
+from sensor_storage.cold.directory import DirectoryStore
+from sensor_storage.cold.keepsakes import Keepsakes
+from sensor_storage.cold.upload import UploadReport
 from sensor_storage.errors import SensorStorageError, Transient, Usage
 from sensor_storage.query.times import as_text
 from sensor_storage.storage.layout import Layout
-from support.aggregates import DAY, SECOND, Reading, aggregate, arrive
+from support.aggregates import DAY, LATER, SECOND, Reading, aggregate, arrive, readings_at
+from support.cold import Plant as ColdPlant
 from support.listening import listening_at
+from support.trees import stage
 
 ROWS = [Reading(DAY + second * SECOND, float(second)) for second in range(0, 5000, 5)]
 SPAN: dict[str, Any] = {"start": as_text(DAY), "end": as_text(DAY + 86_400 * SECOND)}
@@ -54,6 +61,76 @@ def test_both_ways_give_the_same_rows(layout: Layout, address: str) -> None:
         assert there.schema.metadata == here.schema.metadata
 
 
+@pytest.fixture
+def stored(tmp_path: Path) -> Iterator[ColdPlant]:
+    """A directory whose files are all uploaded and gone from it."""
+    store = DirectoryStore(tmp_path / "store")
+    with closing(ColdPlant(tmp_path / "data", store)) as plant:
+        stage(plant.layout, readings_at(ROWS, range(len(ROWS))), number=1, start=0, stop=len(ROWS))
+        plant.all_stages()
+        yield plant
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_cold_store_alone_gives_the_same_rows_by_its_url(
+    layout: Layout, stored: ColdPlant, told: bool
+) -> None:
+    """Also where no service has told yet what it uploaded."""
+    if told:
+        Keepsakes(stored.layout, stored.catalog, stored.store, "one", "group").run_once(LATER, UploadReport())
+    there = connect(stored.store.url)
+    for resolution in ("raw", "minute", "hour", "day"):
+        assert (
+            there.query(**SPAN, resolution=resolution).to_pylist()
+            == connect(layout.root).query(**SPAN, resolution=resolution).to_pylist()
+        )
+    assert there.assets() == ["press-1"]
+    assert [one["value"] for one in there.latest()] == [4995.0]
+    assert there.query("press-1", max_points=40, **SPAN).num_rows <= 48
+
+
+def test_what_a_store_has_of_several_services_is_read_as_one_and_stale_minutes_are_not_believed(
+    tmp_path: Path, stored: ColdPlant
+) -> None:
+    Keepsakes(stored.layout, stored.catalog, stored.store, "one", "group").run_once(LATER, UploadReport())
+    with closing(ColdPlant(tmp_path / "other", stored.store)) as other:
+        late = [*ROWS, Reading(DAY + 7, 9_999.0)]
+        stage(other.layout, readings_at(late, [len(ROWS)]), number=1, start=len(ROWS), stop=len(late))
+        other.compact()
+        other.upload()  # the hour's blob has its reading now, and no aggregate knows of it
+        Keepsakes(other.layout, other.catalog, other.store, "two", "group").run_once(LATER, UploadReport())
+    there = connect(stored.store.url)
+    raw = there.query(resolution="raw", **SPAN).to_pylist()
+    assert sorted(row["value"] for row in raw) == sorted(row.value for row in late)
+    for resolution in ("minute", "hour", "day"):
+        windows = there.query(resolution=resolution, **SPAN).to_pylist()
+        assert sum(row["count"] for row in windows) == len(late)
+        assert max(row["max"] for row in windows) == 9_999.0
+
+
+def test_a_damaged_blob_is_told_of_and_the_others_are_read(stored: ColdPlant) -> None:
+    path = next(iter(sorted(Path(stored.store.url.removeprefix("file://")).rglob("temperature.parquet"))))
+    path.write_bytes(path.read_bytes()[:-9])
+    table = connect(stored.store.url).query(resolution="raw", **SPAN)
+    assert 0 < table.num_rows < len(ROWS)
+    (warning,) = json.loads((table.schema.metadata or {})[b"sensor_storage"])["warnings"]
+    assert "temperature.parquet is damaged" in warning
+
+
+def test_what_was_fetched_of_a_store_goes_with_its_reader(
+    stored: ColdPlant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = stored.layout.root.parent / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    there = connect(stored.store.url)
+    assert there.query(resolution="raw", **SPAN).num_rows == len(ROWS)
+    assert len(list(folder.iterdir())) == 1
+    del there
+    gc.collect()
+    assert list(folder.iterdir()) == []
+
+
 def test_assets_and_latest(plant: Plant) -> None:
     assert plant.assets() == ["press-1"]
     (last,) = plant.latest()
@@ -78,6 +155,8 @@ def test_what_cannot_be_asked_says_why(plant: Plant, asked: dict[str, Any], word
 def test_nobody_there_says_what_to_look_at(tmp_path: Path) -> None:
     with pytest.raises(Usage, match="not there"):
         connect(tmp_path / "none")
+    with pytest.raises(Usage, match="no kind of store"):
+        connect("ftp://somewhere")
     with pytest.raises(Transient, match=r"ask http://127\.0\.0\.1:1:") as caught:
         connect("http://127.0.0.1:1").assets()
     assert "SERVICE_PORT" in caught.value.hint

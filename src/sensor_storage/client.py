@@ -1,20 +1,23 @@
-"""Readings for Python, from a data directory or from the service's API, in three lines.
+"""Readings for Python, from a data directory, a cold store or the service's API, in three lines.
 
     from sensor_storage.client import connect
-    plant = connect("demo-data")                       # or connect("http://127.0.0.1:8080")
+    plant = connect("demo-data")      # or connect("http://127.0.0.1:8080"), or connect("az://container")
     table = plant.query("press-1", "temperature", start="-6h", resolution="minute")
 
-An answer is an Arrow table: `table.to_pandas()`, `polars.from_arrow(table)`, `duckdb.from_arrow(table)`. Both ways
+An answer is an Arrow table: `table.to_pandas()`, `polars.from_arrow(table)`, `duckdb.from_arrow(table)`. All ways
 give the same rows. A data directory may belong to a service that runs: whoever asks only reads.
 """
 
 import json
 import os
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any, Final, Protocol, TypeAlias
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
@@ -24,9 +27,10 @@ import pyarrow as pa
 
 from sensor_storage.aggregation.files import Parameters
 from sensor_storage.clock import SystemClock
-from sensor_storage.cold.connect import Place, open_store
+from sensor_storage.cold.connect import open_url
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.cold.store import ColdStore
+from sensor_storage.cold.tree import learn
 from sensor_storage.errors import SensorStorageError, Transient, Usage
 from sensor_storage.query.formats import META_KEY
 from sensor_storage.query.queries import Limits, NothingStored, Queries
@@ -105,13 +109,17 @@ class Plant(Protocol):
 def connect(
     place: str | Path, *, parameters: Parameters | None = None, cold_store: ColdStore | str | None = None
 ) -> Plant:
-    """The data directory, the parent of `raw/`, or the service's address. Usage unless the directory is there.
+    """The data directory, the parent of `raw/`, the service's address, or a cold store's URL.
 
     `parameters` are those the service makes aggregates with, where they are not the defaults. What is not on this
-    disk any more is read from `cold_store`: a URL, with the credentials of the environment, or a store.
+    disk any more is read from `cold_store`: a URL, or a store. A store alone, `file:///…`, `az://…`, `s3://…` or
+    `gs://…`, has what was uploaded when this is called. Credentials are those of the environment. Usage unless the
+    directory is there, or the URL names a store.
     """
     if str(place).startswith(("http://", "https://")):
         return _Service(str(place).rstrip("/"))
+    if "://" in str(place):
+        return _Store(open_url(str(place), os.environ), parameters)
     layout = Layout(Path(place).absolute() / "raw")
     if not layout.root.is_dir():
         raise Usage(f"{layout.root} is not there", hint="name the data directory, or the service's address")
@@ -121,7 +129,7 @@ def connect(
 def _cold_files(layout: Layout, store: ColdStore | str | None) -> ColdFiles | None:
     if store is None:
         return None
-    opened = open_store(Place(store)) if isinstance(store, str) else store
+    opened = open_url(store, os.environ) if isinstance(store, str) else store
     return ColdFiles(layout, opened, SystemClock(), _CACHE_BYTES)
 
 
@@ -181,6 +189,22 @@ class _Directory(_Base):
         answer = self._queries.answer(question)
         answer.begin()
         return Rows(answer.schema, answer.tables, answer.meta)
+
+
+class _Store(_Directory):
+    """Reads a cold store. What it knows and fetches of it is in a folder that goes with it."""
+
+    def __init__(self, store: ColdStore, parameters: Parameters | None) -> None:
+        folder = Path(mkdtemp(prefix="sensor-storage-"))
+        weakref.finalize(self, rmtree, folder, ignore_errors=True)
+        layout = Layout(folder / "raw")
+        self._warnings = learn(layout, store, SystemClock().now())
+        super().__init__(layout, parameters, _cold_files(layout, store))
+
+    def rows(self, asset: Names = ALL, sensor: Names = ALL, **asked: Any) -> Rows:  # noqa: ANN401 - as above
+        """Readings or windows, as they are read; damaged blobs are among the warnings."""
+        found = super().rows(asset, sensor, **asked)
+        return replace(found, meta={**found.meta, "warnings": [*self._warnings, *found.meta["warnings"]]})
 
 
 class _Service(_Base):

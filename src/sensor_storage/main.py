@@ -22,7 +22,7 @@ from sensor_storage.api.server import serve
 from sensor_storage.api.tls import Certificate
 from sensor_storage.clock import Clock, SystemClock
 from sensor_storage.cold.cleanup import Cleaner, CleanupPolicy
-from sensor_storage.cold.connect import Place, azure_address, open_store, parse_connection_string
+from sensor_storage.cold.connect import Place, azure_address, open_store, place_of
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.cold.keepsakes import Keepsakes
 from sensor_storage.cold.removal import Removal, Remover
@@ -170,30 +170,7 @@ def build_log_reader(settings: Settings) -> LogReader:
 
 def cold_place(settings: Settings) -> Place | None:
     """Where the cold store is, if there is one. Usage when the settings don't say it whole."""
-    cold = settings.cold
-    given = (
-        parse_connection_string(cold.azure_storage_connection_string.get_secret_value())
-        if cold.azure_storage_connection_string
-        else {}
-    )
-    account = cold.azure_storage_account or given.get("account_name", "")
-    url = cold.store_url or (f"az://{cold.azure_container_name}" if account or given else None)
-    if url is None:
-        return None
-    return Place(
-        url=url,
-        account=account,
-        key=cold.azure_storage_key.get_secret_value()
-        if cold.azure_storage_key
-        else given.get("account_key", ""),
-        sas_token=cold.azure_storage_sas_token.get_secret_value()
-        if cold.azure_storage_sas_token
-        else given.get("sas_token", ""),
-        endpoint=given.get("endpoint", ""),
-        access_tier=cold.azure_access_tier,
-        create_container=cold.azure_create_container,
-        max_retries=cold.azure_max_retries,
-    )
+    return place_of(settings.cold)
 
 
 def store_address(settings: Settings) -> tuple[str, int] | None:

@@ -1,7 +1,8 @@
 """A cold store by its URL, or by the Azure settings that are a short form of one."""
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,8 @@ from sensor_storage.cold.azure_rest import Account, create_container
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.cold.objects import ObjectStore
 from sensor_storage.cold.store import ColdStore
+from sensor_storage.config.load import load
+from sensor_storage.config.settings import ColdSettings
 from sensor_storage.errors import Usage
 
 _AZURE: Final = frozenset({"az", "azure", "abfs", "abfss", "adl"})
@@ -57,6 +60,40 @@ def parse_connection_string(text: str) -> dict[str, str]:
         suffix = words.get("EndpointSuffix", "core.windows.net")
         found["endpoint"] = f"https://{found['account_name']}.blob.{suffix}"
     return found
+
+
+def place_of(cold: ColdSettings) -> Place | None:
+    """Where the cold store is, if there is one. Usage when the settings don't say it whole."""
+    given = (
+        parse_connection_string(cold.azure_storage_connection_string.get_secret_value())
+        if cold.azure_storage_connection_string
+        else {}
+    )
+    account = cold.azure_storage_account or given.get("account_name", "")
+    url = cold.store_url or (f"az://{cold.azure_container_name}" if account or given else None)
+    if url is None:
+        return None
+    return Place(
+        url=url,
+        account=account,
+        key=cold.azure_storage_key.get_secret_value()
+        if cold.azure_storage_key
+        else given.get("account_key", ""),
+        sas_token=cold.azure_storage_sas_token.get_secret_value()
+        if cold.azure_storage_sas_token
+        else given.get("sas_token", ""),
+        endpoint=given.get("endpoint", ""),
+        access_tier=cold.azure_access_tier,
+        create_container=cold.azure_create_container,
+        max_retries=cold.azure_max_retries,
+    )
+
+
+def open_url(url: str, environ: Mapping[str, str]) -> ColdStore:
+    """The store of a URL for those who only read it, with the credentials the environment has for it."""
+    azure = {name: value for name, value in environ.items() if name.startswith("AZURE_")}
+    place = place_of(load(azure, env_file=Path(os.devnull)).cold) or Place(url)
+    return open_store(replace(place, url=url, create_container=False))
 
 
 def open_store(place: Place) -> ColdStore:
