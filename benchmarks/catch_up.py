@@ -125,7 +125,7 @@ def _cold(root: Path, *, azurite: bool) -> Iterator[dict[str, str]]:
         yield {"COLD_STORE_URL": (root / "cold").as_uri()}
         return
     with Azurite(root / "azurite", cache=cache_folder(os.environ)) as running:
-        yield {"AZURE_STORAGE_CONNECTION_STRING": running.connection_string, "AZURE_CREATE_CONTAINER": "true"}
+        yield running.settings
 
 
 def _caught_up(

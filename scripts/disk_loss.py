@@ -1,8 +1,9 @@
 """Kill the service while it uploads and cleans up, then lose its disk: `verify` and queries find every reading.
 
-`python scripts/disk_loss.py --kills 30`: a real broker, the whole service, a folder as cold store. Each kill is
-kill -9 of all its processes at a random moment. Then the data directory is deleted and `restore --rewind` takes its
-place; Kafka sends again what the store had not. Prints one JSON line; exit 1 if anything is missing or different.
+`python scripts/disk_loss.py --kills 30`: a real broker, the whole service, a folder as cold store, or with
+`--azurite` Microsoft's emulator, which itself is ended by SIGTERM. Each kill is kill -9 of all processes of the
+service at a random moment. Then the data directory is deleted and `restore --rewind` takes its place; Kafka sends
+again what the store had not. Prints one JSON line; exit 1 if anything is missing or different.
 """
 
 import argparse
@@ -16,12 +17,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-from sensor_storage.demo.azurite import _free_port
+from sensor_storage.demo.azurite import Azurite, _free_port
 from sensor_storage.demo.broker import EmbeddedBroker
 from sensor_storage.demo.kafka_jars import cache_folder
 
@@ -75,21 +77,26 @@ def main() -> int:
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--azurite", action="store_true")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        with EmbeddedBroker(root / "kafka", cache=cache_folder(os.environ)) as broker:
-            outcome = _run(root, broker.bootstrap_servers, chosen)
+        cache = cache_folder(os.environ)
+        with EmbeddedBroker(root / "kafka", cache=cache) as broker, ExitStack() as stack:
+            cold = {"COLD_STORE_URL": (root / "cold").as_uri()}
+            if chosen.azurite:
+                cold = stack.enter_context(Azurite(root / "azurite", cache=cache)).settings
+            outcome = _run(root, broker.bootstrap_servers, cold, chosen)
     print(json.dumps(outcome))
     return 0 if outcome["good"] else 1
 
 
-def _run(root: Path, servers: str, chosen: argparse.Namespace) -> dict[str, Any]:
+def _run(root: Path, servers: str, cold: dict[str, str], chosen: argparse.Namespace) -> dict[str, Any]:
     environment = {
         **os.environ,
         "KAFKA_BOOTSTRAP_SERVERS": servers,
         "LOCAL_STORAGE_PATH": str(root / "data" / "raw"),
-        "COLD_STORE_URL": (root / "cold").as_uri(),
+        **cold,
         "UPLOAD_INTERVAL_SECONDS": "2",
         "SEAL_GRACE_SECONDS": "0",
         "BUFFER_FLUSH_INTERVAL_SECONDS": "2",
@@ -116,7 +123,7 @@ def _run(root: Path, servers: str, chosen: argparse.Namespace) -> dict[str, Any]
     service.ask("/upload/trigger?wait=120", "POST")
     service.ask("/cleanup/trigger?wait=120", "POST")
     before = _answers(service)
-    cold = service.ask("/storage/stats")["counts"]["hour_files"]
+    left = service.ask("/storage/stats")["counts"]["hour_files"]
     service.end(signal.SIGTERM)
     first = _verb(environment, "verify", "--cold", "--full", "--against-kafka")
     shutil.rmtree(root / "data")
@@ -127,18 +134,21 @@ def _run(root: Path, servers: str, chosen: argparse.Namespace) -> dict[str, Any]
     _wait(lambda: service.settled(told), 300)
     service.ask("/upload/trigger?wait=120", "POST")
     after = _answers(service)
+    only_here = service.ask("/storage/stats")["cold"]["oldest_waiting_hour"]
     service.end(signal.SIGTERM)
     last = _verb(environment, "verify", "--cold", "--full", "--against-kafka")
     good = first["code"] == last["code"] == restored["code"] == 0 and before == after and bool(before)
-    good &= told == sum(plant["readings_acknowledged"] for plant in plants)
+    good &= only_here is None and told == sum(plant["readings_acknowledged"] for plant in plants)
     return {
         "good": good,
         "kills": chosen.kills,
         "stored_readings": told,
         "acknowledged_readings": sum(plant["readings_acknowledged"] for plant in plants),
-        "local_files_left_by_cleanup": cold,
+        "store": "azurite" if chosen.azurite else "folder",
+        "local_files_left_by_cleanup": left,
         "restore_seconds": seconds,
         "restore": restored["summary"],
+        "oldest_hour_only_here": only_here,
         "answers_equal": before == after,
         "answers": sum(map(len, before)),
         "verify_before": _short(first),

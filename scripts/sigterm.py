@@ -49,8 +49,7 @@ def prove(root: Path, rounds: int, seed: int) -> dict[str, object]:
         environment = {
             **os.environ,
             "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
-            "AZURE_STORAGE_CONNECTION_STRING": azurite.connection_string,
-            "AZURE_CREATE_CONTAINER": "true",
+            **azurite.settings,
             "UPLOAD_INTERVAL_SECONDS": "1",
             "LOCAL_STORAGE_PATH": str(root / "raw"),
             "BUFFER_FLUSH_INTERVAL_SECONDS": "2",

@@ -204,7 +204,6 @@ class ColdLoop:
                     last_upload_seconds=self._upload_seconds,
                     waiting=waiting.files,
                     failing=waiting.failed,
-                    oldest_waiting_hour=waiting.oldest_hour,
                     errors=waiting.errors,
                     away=self._uploaded.away,
                     removed=self._removed,

@@ -336,6 +336,7 @@ class MaintainLoop:
                     self._layout.relative(path): why
                     for path, why in {**self._aggregated.blocked, **self._sums.blocked}.items()
                 },
+                oldest_waiting_hour=self._compactor.staging.oldest_hour(),
                 due_aggregates=self._aggregator.due_hours(self._watermark),
                 aggregate_files_written=self._aggregated.files,
                 aggregate_written_bytes=self._aggregated.written_bytes,

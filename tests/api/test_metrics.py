@@ -1,14 +1,15 @@
 import re
+from datetime import UTC, datetime
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from sensor_storage.metrics import DEFINITIONS
 from sensor_storage.model import Series
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.status import write_status
+from sensor_storage.storage.status import ColdStatus, write_status
 from support.samples import stage_readings
 from support.sending import Send
-from support.statuses import ingest_status, maintain_status, tell_all_well
+from support.statuses import NOW, ingest_status, maintain_status, tell_all_well
 
 FOREVER = {
     "messages_consumed_total",
@@ -52,6 +53,22 @@ def test_no_label_carries_an_asset_or_a_sensor(send: Send, layout: Layout) -> No
     tell_all_well(layout)
     stage_readings(layout, [Series("secret-asset", "secret-sensor")])
     assert "secret" not in send("GET", "/metrics").text
+
+
+def test_the_age_of_the_oldest_unsafe_reading_is_told_once_there_is_a_cold_store(
+    send: Send, layout: Layout
+) -> None:
+    name = ("sensor_storage_oldest_unsafe_seconds", ())
+    hour = int(NOW) // 3600 - 5
+    write_status(layout, maintain_status(oldest_waiting_hour=hour))
+    assert name not in values(send("GET", "/metrics").text)
+    write_status(layout, ColdStatus(worker="cold", pid=103, time=NOW, started=NOW))
+    assert values(send("GET", "/metrics").text)[name] == NOW - hour * 3600
+    told = send("GET", "/storage/stats").json()["cold"]["oldest_waiting_hour"]
+    assert told == datetime.fromtimestamp(hour * 3600, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    write_status(layout, maintain_status())
+    assert values(send("GET", "/metrics").text)[name] == 0
+    assert send("GET", "/storage/stats").json()["cold"]["oldest_waiting_hour"] is None
 
 
 def test_the_numbers_are_those_of_the_workers(send: Send, layout: Layout) -> None:

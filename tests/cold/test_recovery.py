@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sensor_storage.api.snapshot import Meter, Snapshot, oldest_unsafe_hour
+from sensor_storage.clock import SystemClock
 from sensor_storage.cold.audit import Audit
 from sensor_storage.cold.azure_rest import _put, rehydrate
 from sensor_storage.cold.connect import Place, account_of
@@ -28,6 +30,7 @@ from support.aggregates import LATER
 from support.azurite import container
 from support.cold import Plant, blobs, directory
 from support.forgetful import PowerCut
+from support.statuses import maintain_status
 from support.trees import HOUR, SOURCE
 
 SERVICE = "one"
@@ -139,6 +142,40 @@ def test_a_promise_is_taken_back_before_the_ledger_tells_of_a_past_range_that_is
 
 def _power_cut(_: float) -> None:
     raise PowerCut
+
+
+def test_the_recovery_point_is_the_oldest_hour_that_is_staged_or_not_uploaded(
+    tmp_path: Path, plant: Plant, store: DirectoryStore
+) -> None:
+    assert _unsafe(plant) is None
+    plant.arrive(range(100), hour=HOUR + 3)
+    assert _unsafe(plant) == HOUR + 3
+    plant.arrive(range(100, 200), hour=HOUR + 1)
+    plant.compact()
+    assert _unsafe(plant) == HOUR + 1
+    plant.all_stages()
+    assert _unsafe(plant) is None
+    plant.arrive(range(200, 210), hour=HOUR)  # late
+    assert _unsafe(plant) == HOUR
+    plant.compact()
+    assert _unsafe(plant) == HOUR
+    plant.all_stages()
+    plant.clean(age_days=0)
+    assert _unsafe(plant) is None
+    keep(plant, store)
+    fresh, _, _ = recover(tmp_path / "new", store)
+    assert _unsafe(fresh) is None
+    fresh.arrive(range(210, 220), hour=HOUR + 4)
+    assert _unsafe(fresh) == HOUR + 4
+
+
+def _unsafe(plant: Plant) -> int | None:
+    """As `status` and the metric tell it."""
+    plant.compactor.staging.refresh()
+    maintain = maintain_status(oldest_waiting_hour=plant.compactor.staging.oldest_hour())
+    return oldest_unsafe_hour(
+        Snapshot(LATER, maintain=maintain), Meter(plant.layout, SystemClock()).measure()
+    )
 
 
 def test_a_ledger_taken_back_whole_would_pass_over_what_is_lost(

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from sensor_storage import __version__, metrics
 from sensor_storage.api.gate import Traffic
 from sensor_storage.api.judgement import State, age_seconds, judge, state
-from sensor_storage.api.snapshot import Sizes, Snapshot
+from sensor_storage.api.snapshot import Sizes, Snapshot, oldest_unsafe_hour
 from sensor_storage.metrics import Sample
 from sensor_storage.storage.status import ColdStatus, IngestStatus, MaintainStatus
+
+_SECONDS_PER_HOUR = 3600
 
 
 def samples(snapshot: Snapshot, sizes: Sizes, traffic: Traffic) -> Iterator[Sample]:
@@ -30,7 +32,10 @@ def samples(snapshot: Snapshot, sizes: Sizes, traffic: Traffic) -> Iterator[Samp
     if snapshot.maintain:
         yield from _maintain(snapshot.maintain)
     if snapshot.cold:
-        yield from _cold(snapshot.cold, snapshot.now)
+        yield from _cold(snapshot.cold)
+        oldest = oldest_unsafe_hour(snapshot, sizes)
+        unsafe = 0.0 if oldest is None else max(0.0, snapshot.now - oldest * _SECONDS_PER_HOUR)
+        yield metrics.OLDEST_UNSAFE.sample(unsafe)
     yield from _sizes(sizes, snapshot.now)
     for kind, count in sorted(traffic.answers.items()):
         yield metrics.HTTP_ANSWERS.sample(count, kind)
@@ -82,7 +87,7 @@ def _maintain(status: MaintainStatus) -> Iterator[Sample]:
     yield metrics.AGGREGATE_SECONDS.sample(status.last_aggregate_seconds)
 
 
-def _cold(status: ColdStatus, now: float) -> Iterator[Sample]:
+def _cold(status: ColdStatus) -> Iterator[Sample]:
     yield metrics.STARTED.sample(status.started, status.worker)
     yield metrics.HALTED.sample(bool(status.halted), status.worker)
     yield metrics.RESIDENT.sample(status.resident_bytes, status.worker)
@@ -93,8 +98,6 @@ def _cold(status: ColdStatus, now: float) -> Iterator[Sample]:
     yield metrics.UPLOAD_SECONDS.sample(status.last_upload_seconds)
     yield metrics.UPLOAD_WAITING.sample(status.waiting)
     yield metrics.UPLOAD_FAILING.sample(status.failing)
-    oldest = status.oldest_waiting_hour
-    yield metrics.OLDEST_UNSAFE.sample(0 if oldest is None else max(0.0, now - oldest * 3600))
     yield metrics.STORE_AWAY.sample(status.away)
     yield metrics.CLEANED.sample(status.removed)
     yield metrics.CLEANED_BYTES.sample(status.removed_bytes)

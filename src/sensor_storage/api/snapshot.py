@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 from sensor_storage.clock import Clock
 from sensor_storage.storage.catalog import Catalog
@@ -45,13 +46,17 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much the data directory holds. `oldest_staged` is in seconds since 1970, if any."""
+    """How much the data directory holds. `oldest_staged` is in seconds since 1970, if any.
+
+    `oldest_due_hour` is of hour files that the cold store has not as they are.
+    """
 
     hour_files: int
     rows: int
     raw_bytes: int
     aggregate_files: int
     aggregated_bytes: int
+    oldest_due_hour: int | None
     staged_files: int
     staged_bytes: int
     oldest_staged: float | None
@@ -72,6 +77,12 @@ class Sizes:
         }
 
 
+def oldest_unsafe_hour(snapshot: Snapshot, sizes: Sizes) -> int | None:
+    """The oldest hour of which readings are on this disk and in Kafka alone: in staging, or not uploaded."""
+    staged = snapshot.maintain.oldest_waiting_hour if snapshot.maintain else None
+    return min((hour for hour in (staged, sizes.oldest_due_hour) if hour is not None), default=None)
+
+
 def take_snapshot(layout: Layout, now: float) -> Snapshot:
     """Read the workers' status files."""
     return Snapshot(now, tuple(read_ingest(layout)), read_maintain(layout), read_cold(layout))
@@ -88,16 +99,12 @@ class Meter:
 
     def measure(self) -> Sizes:
         """Raw by the catalog, staging by its directory, the rest by a walk at most every half minute."""
-        files, rows, raw_bytes, aggregate_files, aggregated_bytes = catalog_sums(self._layout)
+        known = catalog_sums(self._layout)
         staged = self._layout.staged_files()
         dead_letter_bytes, ledger_bytes = self._walk()
         disk = shutil.disk_usage(_existing(self._layout.root))
         return Sizes(
-            hour_files=files,
-            rows=rows,
-            raw_bytes=raw_bytes,
-            aggregate_files=aggregate_files,
-            aggregated_bytes=aggregated_bytes,
+            **known._asdict(),
             staged_files=len(staged),
             staged_bytes=_size(path for _, path in staged),
             oldest_staged=staged[0][0].created / 1000 if staged else None,
@@ -116,12 +123,20 @@ class Meter:
             return self._walked[1:]
 
 
-def catalog_sums(layout: Layout) -> tuple[int, int, int, int, int]:
-    """Hour files, their rows and bytes; aggregate files and their bytes.
+class CatalogSums(NamedTuple):
+    """What the catalog adds up to."""
 
-    Zeros without a catalog that can be read: it is only a cache.
-    """
-    nothing = (0, 0, 0, 0, 0)
+    hour_files: int = 0
+    rows: int = 0
+    raw_bytes: int = 0
+    aggregate_files: int = 0
+    aggregated_bytes: int = 0
+    oldest_due_hour: int | None = None
+
+
+def catalog_sums(layout: Layout) -> CatalogSums:
+    """Zeros without a catalog that can be read: it is only a cache."""
+    nothing = CatalogSums()
     if not layout.catalog.exists():
         return nothing
     try:
@@ -129,7 +144,8 @@ def catalog_sums(layout: Layout) -> tuple[int, int, int, int, int]:
     except sqlite3.DatabaseError:
         return nothing
     try:
-        return (*catalog.sums(), *catalog.aggregates.file_sums())
+        aggregates, oldest = catalog.aggregates.file_sums(), catalog.receipts.oldest_hour()
+        return CatalogSums(*catalog.sums(), *aggregates, oldest)
     except (sqlite3.DatabaseError, TypeError):
         return nothing
     finally:

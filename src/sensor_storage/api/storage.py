@@ -11,7 +11,7 @@ from sensor_storage.api.access import ChangesAllowed
 from sensor_storage.api.errors import Problem
 from sensor_storage.api.jobs import Job, Jobs, Report, TooManyJobs
 from sensor_storage.api.judgement import age_seconds
-from sensor_storage.api.snapshot import Meter, Sizes, Snapshot, take_snapshot
+from sensor_storage.api.snapshot import Meter, Sizes, Snapshot, oldest_unsafe_hour, take_snapshot
 from sensor_storage.clock import Clock
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import ask
@@ -79,7 +79,7 @@ class ColdStore(BaseModel):
     waiting_files: int
     failing_files: int
     oldest_waiting_hour: datetime | None = Field(
-        description="What is younger is on this disk and in Kafka alone."
+        description="The oldest hour of which readings are on this disk and in Kafka alone; none: all is safe."
     )
     away: bool = Field(description="Does the store not answer?")
     errors: list[str]
@@ -189,12 +189,11 @@ def stats_of(snapshot: Snapshot, sizes: Sizes) -> Stats:
         disk=Disk(size_bytes=sizes.disk_size_bytes, free_bytes=sizes.disk_free_bytes),
         oldest_waiting=datetime.fromtimestamp(oldest, UTC) if oldest else None,
         workers=_workers(snapshot),
-        cold=_cold(snapshot.cold) if snapshot.cold else None,
+        cold=_cold(snapshot.cold, oldest_unsafe_hour(snapshot, sizes)) if snapshot.cold else None,
     )
 
 
-def _cold(status: ColdStatus) -> ColdStore:
-    hour = status.oldest_waiting_hour
+def _cold(status: ColdStatus, hour: int | None) -> ColdStore:
     return ColdStore(
         url=status.url,
         uploaded_files=status.uploaded,

@@ -36,6 +36,14 @@ class Azurite:
         return f"AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={self.endpoint}"
 
     @property
+    def settings(self) -> dict[str, str]:
+        """What makes it a service's cold store."""
+        return {
+            "AZURE_STORAGE_CONNECTION_STRING": self.connection_string,
+            "AZURE_CREATE_CONTAINER": "true",
+        }
+
+    @property
     def endpoint(self) -> str:
         """Its address, with the account."""
         return f"http://127.0.0.1:{self.port}/{ACCOUNT}"

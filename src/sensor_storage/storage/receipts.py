@@ -112,11 +112,10 @@ class Receipt(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """What is to be uploaded: how many files, how many of them failed, the oldest hour, and some errors by file."""
+    """What is to be uploaded: how many files, how many of them failed, and some errors."""
 
     files: int
     failed: int
-    oldest_hour: int | None
     errors: tuple[str, ...]
 
 
@@ -179,14 +178,18 @@ class Receipts:
 
     def waiting(self) -> Waiting:
         """What is in the queue."""
-        row = self._db.execute(
-            "SELECT COUNT(*), COALESCE(SUM(attempts > 0), 0), MIN(CASE level WHEN 'raw' THEN place / 4 END)"
-            " FROM upload_due"
-        ).fetchone()
+        row = self._db.execute("SELECT COUNT(*), COALESCE(SUM(attempts > 0), 0) FROM upload_due").fetchone()
         errors = self._db.execute(
             "SELECT DISTINCT error FROM upload_due WHERE error != '' LIMIT 5"
         ).fetchall()
-        return Waiting(row[0], row[1], row[2], tuple(error for (error,) in errors))
+        return Waiting(row[0], row[1], tuple(error for (error,) in errors))
+
+    def oldest_hour(self) -> int | None:
+        """The oldest hour whose readings are to be uploaded."""
+        row = self._db.execute(
+            "SELECT place FROM upload_due WHERE level = 'raw' ORDER BY place LIMIT 1"
+        ).fetchone()
+        return row[0] // PLACES_PER_HOUR if row else None
 
     def record(self, done: Iterable[tuple[Due | None, Receipt]]) -> None:
         """Keep receipts; a file is due no longer unless it has changed since. Durable when this returns."""

@@ -225,6 +225,11 @@ class Staging:
         """The files as last seen, oldest first."""
         return [self._files[name] for name in sorted(self._files)]
 
+    def oldest_hour(self) -> int | None:
+        """The oldest hour of which live files have rows that wait for their hour file."""
+        waiting = [file.keys[file.waiting > 0] for file in self._files.values()]
+        return min((int(self.keys.hours(keys).min()) for keys in waiting if len(keys)), default=None)
+
     def forget(self, files: Sequence[StagedFile]) -> None:
         """These files have been removed."""
         for file in files:

@@ -82,6 +82,7 @@ class MaintainStatus(msgspec.Struct, frozen=True, kw_only=True):
     staged_files: int
     staged_bytes: int
     waiting_readings: int
+    oldest_waiting_hour: int | None = None
     hour_files: int
     hour_file_bytes: int
     rounds: int
@@ -122,7 +123,6 @@ class ColdStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_upload_seconds: float = 0.0
     waiting: int = 0
     failing: int = 0
-    oldest_waiting_hour: int | None = None
     errors: tuple[str, ...] = ()
     away: bool = False
     removed: int = 0

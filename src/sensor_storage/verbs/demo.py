@@ -90,13 +90,7 @@ def _cold(data: Path, azurite: Azurite | None) -> dict[str, str]:
         "CLEANUP_INTERVAL_HOURS": "0.005",
         "CLEANUP_AGE_DAYS": "0.001",
     }
-    if azurite:
-        return {
-            **soon,
-            "AZURE_STORAGE_CONNECTION_STRING": azurite.connection_string,
-            "AZURE_CREATE_CONTAINER": "true",
-        }
-    return {**soon, "COLD_STORE_URL": (data / "cold").as_uri()}
+    return {**soon, **(azurite.settings if azurite else {"COLD_STORE_URL": (data / "cold").as_uri()})}
 
 
 def _introduction(layout: Layout, port: int, bootstrap_servers: str, pid: int) -> str:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
@@ -153,7 +154,7 @@ def screen(report: Report) -> Iterator[str]:
     yield _row("aggregates", _aggregates(stats))
     yield _row("letters", f"{stats.counts.dead_letters:,} · {decimal(stats.size_bytes['deadletter'])}")
     if stats.cold:
-        yield _row("cold store", _cold(stats.cold))
+        yield _row("cold store", _cold(stats.cold, stats.time))
     yield _row("disk", f"{decimal(stats.disk.free_bytes)} free of {decimal(stats.disk.size_bytes)}")
     if report.running and report.health.reasons:
         yield ""
@@ -179,10 +180,13 @@ def _aggregates(stats: Stats) -> str:
     return text + (f" · {due:,} sensor-hours to be made" if due else "")
 
 
-def _cold(cold: ColdStore) -> str:
+def _cold(cold: ColdStore, now: datetime) -> str:
     text = f"{cold.uploaded_files:,} uploaded · {cold.waiting_files:,} wait · {cold.removed_files:,} removed here"
-    if cold.oldest_waiting_hour:
-        text += f" · not yet safe from {cold.oldest_waiting_hour:%Y-%m-%d %H:%M} on"
+    if oldest := cold.oldest_waiting_hour:
+        hours = (now - oldest).total_seconds() / 3600
+        text += f" · the oldest only here and in Kafka is of {oldest:%Y-%m-%d %H:00}, {hours:,.1f} h ago"
+    else:
+        text += " · nothing is only here"
     return text + (" · DOES NOT ANSWER" if cold.away else "")
 
 
