@@ -123,6 +123,9 @@ RECEIVED_READINGS: Final = _gauge(
 STORED_READINGS: Final = _gauge(
     "sensor_storage_stored_readings", "Readings in hour files and staging; to equal those received."
 )
+LAMP: Final = _gauge(
+    "sensor_storage_lamp", "1 while as many readings are stored as were received, else 0: the page's lamp."
+)
 KEPT_DEAD_LETTERS: Final = _gauge(
     "sensor_storage_kept_dead_letters", "Dead letters kept in the data directory, by the ledger."
 )

@@ -156,6 +156,7 @@ class IngestLoop:
                 **process_use(),
                 topics=len(self._watch.found or ()),
                 pattern=self._watch.pattern,
+                other_topics=self._watch.others,
                 partitions=tuple(
                     PartitionStatus(topic, partition, position, ends.get((topic, partition), -1))
                     for (topic, partition), position in sorted(ingest.positions.positions().items())

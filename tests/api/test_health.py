@@ -3,7 +3,13 @@ import pytest
 from sensor_storage import __version__
 from sensor_storage.clock import ManualClock
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.status import FRESH_SECONDS, IngestStatus, MaintainStatus, write_status
+from sensor_storage.storage.status import (
+    FRESH_SECONDS,
+    ColdStatus,
+    IngestStatus,
+    MaintainStatus,
+    write_status,
+)
 from support.sending import Send
 from support.statuses import NOW, ingest_status, maintain_status, tell_all_well
 
@@ -14,8 +20,39 @@ def test_a_well_service_is_ok_and_its_lamp_says_received_equals_stored(send: Sen
     assert answer["status"] == "ok"
     assert answer["reasons"] == []
     assert answer["version"] == __version__
-    assert answer["lamp"]["line"] == "4,000 received = 4,000 stored · 3 dead letters · lag 3"
+    assert answer["lamp"]["line"] == "4,000 received = 4,000 stored · 3 dead letters · lag 2.0 s"
     assert send("GET", "/health/ready").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("seconds", "spoken"),
+    [(0.44, "0.4 s"), (59.94, "59.9 s"), (90, "1 min"), (7_300, "2 h"), (200_000, "2 d")],
+)
+def test_the_lamp_speaks_of_lag_in_time(send: Send, layout: Layout, seconds: float, spoken: str) -> None:
+    tell_all_well(layout)
+    write_status(layout, ingest_status(watermark=NOW - seconds))
+    told = send("GET", "/health").json()["lamp"]
+    assert told["line"].endswith(f"lag {spoken}")
+    assert told["lag_seconds"] == pytest.approx(seconds)
+
+
+def test_the_lamp_tells_what_waits_for_the_cold_store_where_there_is_one(send: Send, layout: Layout) -> None:
+    tell_all_well(layout)
+    assert send("GET", "/health").json()["lamp"]["to_upload"] is None
+    write_status(layout, ColdStatus(worker="cold", pid=103, time=NOW, started=NOW, waiting=1_203))
+    told = send("GET", "/health").json()["lamp"]
+    assert (told["line"][-18:], told["to_upload"]) == (" · 1,203 to upload", 1_203)
+
+
+def test_a_pattern_that_matches_nothing_stands_beside_the_topics_there_are(
+    send: Send, layout: Layout
+) -> None:
+    tell_all_well(layout)
+    write_status(layout, ingest_status(topics=0, other_topics=("orders", "telemetry")))
+    (reason,) = send("GET", "/health").json()["reasons"]
+    assert reason["what"] == "no topic matches ^sensor-data-.*; topics seen: orders, telemetry"
+    (ingest, _) = send("GET", "/storage/stats").json()["workers"]
+    assert ingest["other_topics"] == ["orders", "telemetry"]
 
 
 def test_live_needs_no_worker_no_kafka_and_no_disk(send: Send) -> None:

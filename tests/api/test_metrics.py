@@ -81,6 +81,7 @@ def test_the_numbers_are_those_of_the_workers(send: Send, layout: Layout) -> Non
     assert found["sensor_storage_lag_messages", ()] == 3
     assert found["sensor_storage_partition_lag_messages", ("0", "sensor-data-a")] == 3
     assert ("sensor_storage_partition_lag_messages", ("1", "sensor-data-a")) not in found
+    assert found["sensor_storage_lamp", ()] == 1
     assert found["sensor_storage_lag_seconds", ("ingest-0",)] == 2
     assert found["sensor_storage_paused", ("ingest-0",)] == 1
     assert found["sensor_storage_halted", ("maintain",)] == 0

@@ -30,11 +30,17 @@ class ReasonOut(BaseModel):
 class LampOut(BaseModel):
     """Received against stored: equal is good."""
 
-    line: str = Field(examples=["4,812,330 received = 4,812,330 stored · 0 dead letters · lag 0"])
+    line: str = Field(
+        examples=["4,812,330 received = 4,812,330 stored · 0 dead letters · lag 0.4 s · 3 to upload"]
+    )
     received_readings: int = Field(description="Readings received, by the ledger.")
     stored_readings: int = Field(description="Readings in hour files and staging.")
     dead_letters: int
     lag_messages: int = Field(description="Messages that wait in Kafka.")
+    lag_seconds: float | None = Field(
+        description="How long ago, by Kafka's time, the least advanced partition is; null before that is known."
+    )
+    to_upload: int | None = Field(description="Files that wait for the cold store; null where there is none.")
 
 
 class Health(BaseModel):
@@ -92,7 +98,9 @@ def health_of(snapshot: Snapshot) -> Health:
             received_readings=light.received,
             stored_readings=light.stored,
             dead_letters=light.dead_letters,
-            lag_messages=light.lag,
+            lag_messages=light.lag_messages,
+            lag_seconds=None if light.lag_seconds is None else round(light.lag_seconds, 3),
+            to_upload=light.to_upload,
         ),
         version=__version__,
     )

@@ -33,26 +33,44 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Lamp:
-    """Received against stored in readings, dead letters, and messages that wait in Kafka."""
+    """Received against stored in readings; how far behind Kafka that is; what is on this disk alone.
+
+    `lag_seconds` is unknown before ingest has read, `to_upload` where there is no cold store.
+    """
 
     received: int
     stored: int
     dead_letters: int
-    lag: int
+    lag_messages: int
+    lag_seconds: float | None
+    to_upload: int | None
+
+    @property
+    def even(self) -> bool:
+        """Is as much stored as was received?"""
+        return self.received == self.stored
 
     def __str__(self) -> str:
         """The line that stands on the page, in `status` and in the demo."""
-        sign = "=" if self.received == self.stored else "≠"
-        letters = f"{self.dead_letters:,} dead letter{'' if self.dead_letters == 1 else 's'}"
-        return f"{self.received:,} received {sign} {self.stored:,} stored · {letters} · lag {self.lag:,}"
+        parts = [
+            f"{self.received:,} received {'=' if self.even else '≠'} {self.stored:,} stored",
+            f"{self.dead_letters:,} dead letter{'' if self.dead_letters == 1 else 's'}",
+            f"lag {'unknown' if self.lag_seconds is None else _spoken(self.lag_seconds)}",
+        ]
+        return " · ".join([*parts, *([] if self.to_upload is None else [f"{self.to_upload:,} to upload"])])
 
 
 def lamp(snapshot: Snapshot) -> Lamp:
     """The lamp as the maintain worker last reported it; zeros before it has."""
-    maintain = snapshot.maintain
-    if maintain is None:
-        return Lamp(0, 0, 0, snapshot.lag)
-    return Lamp(maintain.received_readings, maintain.stored_readings, maintain.dead_letters, snapshot.lag)
+    maintain, cold = snapshot.maintain, snapshot.cold
+    return Lamp(
+        received=maintain.received_readings if maintain else 0,
+        stored=maintain.stored_readings if maintain else 0,
+        dead_letters=maintain.dead_letters if maintain else 0,
+        lag_messages=snapshot.lag,
+        lag_seconds=snapshot.lag_seconds,
+        to_upload=cold.waiting if cold else None,
+    )
 
 
 def state(reasons: list[Reason]) -> State:
@@ -102,7 +120,7 @@ def _ingest(status: IngestStatus, now: float) -> Iterator[Reason]:
         yield Reason(
             State.DEGRADED,
             status.worker,
-            f"no topic matches {status.pattern or 'the pattern'}",
+            f"no topic matches {status.pattern or 'the pattern'}; {_seen(status.other_topics)}",
             "check KAFKA_TOPIC_PATTERN; it looks for new topics every ten seconds",
             unready=False,
         )
@@ -113,6 +131,10 @@ def _ingest(status: IngestStatus, now: float) -> Iterator[Reason]:
             f"paused: {status.paused}",
             "it goes on by itself when there is room",
         )
+
+
+def _seen(topics: tuple[str, ...]) -> str:
+    return f"topics seen: {', '.join(topics)}" if topics else "the broker has none"
 
 
 def _cold(status: ColdStatus, now: float) -> Iterator[Reason]:
@@ -167,3 +189,11 @@ def _stale_or_halted(status: IngestStatus | MaintainStatus, now: float) -> Reaso
 
 def _silent(worker: str, what: str) -> Reason:
     return Reason(State.DOWN, worker, what, "see the service's log; if the worker hangs, restart the service")
+
+
+def _spoken(seconds: float) -> str:
+    """Tenths where they matter, then whole minutes, hours, days."""
+    for least, size, unit in ((172_800, 86_400, "d"), (7_200, 3_600, "h"), (60, 60, "min")):
+        if seconds >= least:
+            return f"{seconds // size:,.0f} {unit}"
+    return f"{seconds:.1f} s"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from sensor_storage import __version__, metrics
 from sensor_storage.api.gate import Traffic
-from sensor_storage.api.judgement import State, age_seconds, judge, state
+from sensor_storage.api.judgement import State, age_seconds, judge, lamp, state
 from sensor_storage.api.snapshot import Sizes, Snapshot, oldest_unsafe_hour
 from sensor_storage.metrics import Sample
 from sensor_storage.storage.status import ColdStatus, IngestStatus, MaintainStatus
@@ -30,6 +30,7 @@ def samples(snapshot: Snapshot, sizes: Sizes, traffic: Traffic) -> Iterator[Samp
     if snapshot.ingest:
         yield metrics.LAG.sample(snapshot.lag)
     if snapshot.maintain:
+        yield metrics.LAMP.sample(lamp(snapshot).even)
         yield from _maintain(snapshot.maintain)
     if snapshot.cold:
         yield from _cold(snapshot.cold)

@@ -39,6 +39,12 @@ class Snapshot:
         return sum(status.lag for status in self.ingest)
 
     @property
+    def lag_seconds(self) -> float | None:
+        """How long ago, by Kafka's time, the least advanced partition is; None before that is known."""
+        marks = [status.watermark for status in self.ingest]
+        return max(0.0, self.now - min(marks)) if marks and min(marks) > 0 else None
+
+    @property
     def workers(self) -> tuple[IngestStatus | MaintainStatus, ...]:
         """Every worker that has reported."""
         return (*self.ingest, *((self.maintain,) if self.maintain else ()))

@@ -64,6 +64,9 @@ class Worker(BaseModel):
     )
     topics: int | None = Field(default=None, description="How many topics match the pattern.")
     pattern: str = ""
+    other_topics: list[str] = Field(
+        default=[], description="While no topic matches: some of those that the broker has."
+    )
     blocked: dict[str, str] = Field(
         default={}, description="Damaged files that keep readings from their place."
     )
@@ -228,6 +231,7 @@ def _workers(snapshot: Snapshot) -> list[Worker]:
     for worker, ingest in zip(workers, snapshot.ingest, strict=False):
         worker.paused, worker.error, worker.lag_messages = ingest.paused, ingest.kafka_error, ingest.lag
         worker.topics, worker.pattern = ingest.topics, ingest.pattern
+        worker.other_topics = list(ingest.other_topics)
         if ingest.watermark > 0:
             worker.lag_seconds = round(max(0.0, snapshot.now - ingest.watermark), 3)
     if snapshot.maintain:

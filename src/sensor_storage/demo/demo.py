@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Event, Thread
 
+from sensor_storage.api.judgement import lamp
+from sensor_storage.api.snapshot import take_snapshot
 from sensor_storage.clock import Clock
 from sensor_storage.demo.messages import SENSIBLE_FAULTS, MessageSource
 from sensor_storage.demo.plant import SECOND, Plant
 from sensor_storage.demo.simulate import Pace, Publisher, simulate
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.status import is_fresh, read_ingest, read_maintain
 from sensor_storage.supervisor import LIFELINE
 
 TOPIC_PREFIX = "sensor-data-"
@@ -104,7 +105,7 @@ class DemoService:
 
 
 class LiveLine:
-    """Received and stored, rate, lag, files and bytes a reading, as one line."""
+    """The lamp with rate, files and bytes a reading, as one line."""
 
     def __init__(self, layout: Layout, clock: Clock, acknowledged: Callable[[], int]) -> None:
         self._layout = layout
@@ -114,21 +115,15 @@ class LiveLine:
 
     def text(self) -> str:
         """The line as of now."""
-        now = self._clock.now()
-        maintain = read_maintain(self._layout)
+        snapshot = take_snapshot(self._layout, self._clock.now())
+        maintain = snapshot.maintain
         if maintain is None:
             return f"starting · {self._acknowledged():,} readings published"
-        workers = [status for status in read_ingest(self._layout) if is_fresh(status, now)]
-        lag = sum(status.lag for status in workers)
         rate = self._rate(maintain.time, maintain.received_readings)
-        relation = "=" if maintain.stored_readings == maintain.received_readings else "≠"
-        size = (maintain.hour_file_bytes / maintain.stored_readings) if maintain.stored_readings else 0
-        return (
-            f"{maintain.received_readings:,} received {relation} {maintain.stored_readings:,} stored"
-            f" · {rate:,.0f} readings/s · lag {lag:,} · {maintain.hour_files:,} files"
-            f" · {maintain.dead_letters:,} dead letters"
-            + (f" · {size:.1f} B a reading" if maintain.waiting_readings == 0 else "")
-        )
+        text = f"{lamp(snapshot)} · {rate:,.0f} readings/s · {maintain.hour_files:,} files"
+        if maintain.waiting_readings or not maintain.stored_readings:
+            return text
+        return f"{text} · {maintain.hour_file_bytes / maintain.stored_readings:.1f} B a reading"
 
     def _rate(self, time: float, readings: int) -> float:
         if self._before is None or time <= self._before[0]:

@@ -12,6 +12,7 @@ from sensor_storage.errors import Transient
 from sensor_storage.log import get
 
 REFRESH_SECONDS = 10
+_OTHERS = 20
 _TIMEOUT_SECONDS = 10
 _log = get("kafka")
 
@@ -26,8 +27,8 @@ class TopicDirectory:
         self._where = config["bootstrap.servers"]
         self._admin = AdminClient({**config, "log_level": 0})  # what it would print, it also raises
 
-    def matching(self, pattern: re.Pattern[str]) -> dict[str, str]:
-        """The ids of the topics whose names match. Transient when the broker does not answer."""
+    def names(self) -> list[str]:
+        """The topics there are, without Kafka's own. Transient when the broker does not answer."""
         try:
             listed = self._admin.list_topics(timeout=_TIMEOUT_SECONDS).topics
         except KafkaException as error:
@@ -35,8 +36,7 @@ class TopicDirectory:
             raise Transient(
                 f"list topics of {self._where}: {words}", hint="check KAFKA_BOOTSTRAP_SERVERS"
             ) from error
-        names = [name for name, topic in listed.items() if pattern.match(name) and topic.error is None]
-        return self.ids(names)
+        return [name for name, topic in listed.items() if topic.error is None and not name.startswith("__")]
 
     def ids(self, names: list[str]) -> dict[str, str]:
         """The ids of the named topics that exist."""
@@ -63,7 +63,10 @@ def _spelled(description: Any) -> str:  # noqa: ANN401 - the client's class has 
 
 
 class TopicWatch:
-    """The matching topics, kept up to date by a thread, so that consuming never waits for a listing."""
+    """The matching topics, kept up to date by a thread, so that consuming never waits for a listing.
+
+    `others` are the first few that there are where none matches: so does a wrong pattern show.
+    """
 
     def __init__(self, directory: TopicDirectory, pattern: re.Pattern[str]) -> None:
         self._directory = directory
@@ -71,6 +74,7 @@ class TopicWatch:
         self._stop = Event()
         self._thread = Thread(target=self._watch, name="topic-watch", daemon=True)
         self.found: dict[str, str] | None = None
+        self.others: tuple[str, ...] = ()
         self.error = ""
 
     @property
@@ -89,9 +93,11 @@ class TopicWatch:
     def _watch(self) -> None:
         while True:
             try:
-                found = self._directory.matching(self._pattern)
+                names = self._directory.names()
+                found = self._directory.ids([name for name in names if self._pattern.match(name)])
                 if not found and self.found != found:
                     _log.warning("no_topic_matches", pattern=self._pattern.pattern)
+                self.others = () if found else tuple(sorted(names)[:_OTHERS])
                 self.found = found
                 self.error = ""
             except Transient as error:

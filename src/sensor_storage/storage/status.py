@@ -33,6 +33,7 @@ class IngestStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One ingest worker. Counts are since its start; `watermark` and `time` are seconds since 1970.
 
     `dead_letters_used` is the share of the room for dead letters that they take; with `ended` it is its last word.
+    `other_topics` are some that there are while none matches the pattern.
     """
 
     worker: str
@@ -58,6 +59,7 @@ class IngestStatus(msgspec.Struct, frozen=True, kw_only=True):
     ended: bool = False
     topics: int = 0
     pattern: str = ""
+    other_topics: tuple[str, ...] = ()
     partitions: tuple[PartitionStatus, ...] = ()
 
     @property

@@ -1,0 +1,32 @@
+import re
+
+from sensor_storage.demo.broker import EmbeddedBroker
+from sensor_storage.kafka.topics import TopicDirectory, TopicWatch
+from support.kafka_io import create_topic
+from support.waiting import wait_until
+
+
+def _looked(broker: EmbeddedBroker, pattern: str) -> TopicWatch:
+    watch = TopicWatch(TopicDirectory({"bootstrap.servers": broker.bootstrap_servers}), re.compile(pattern))
+    watch.start()
+    wait_until(lambda: watch.found is not None, "the topics are listed")
+    watch.stop()
+    return watch
+
+
+def test_a_pattern_that_matches_nothing_learns_which_topics_there_are(
+    broker: EmbeddedBroker, topic_prefix: str
+) -> None:
+    create_topic(broker.bootstrap_servers, f"0-{topic_prefix}")  # among the first, however many there are
+    watch = _looked(broker, "^nothing-is-called-so$")
+    assert watch.found == {}
+    assert f"0-{topic_prefix}" in watch.others
+    assert len(watch.others) <= 20
+    assert not any(name.startswith("__") for name in watch.others)
+
+
+def test_a_pattern_that_matches_has_nothing_to_explain(broker: EmbeddedBroker, topic_prefix: str) -> None:
+    create_topic(broker.bootstrap_servers, topic_prefix)
+    watch = _looked(broker, f"^{topic_prefix}$")
+    assert list(watch.found or ()) == [topic_prefix]
+    assert watch.others == ()
