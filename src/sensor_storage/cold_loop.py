@@ -186,14 +186,15 @@ class ColdLoop:
         return asdict(self._clean(dry_run=bool(request.get("dry_run"))))
 
     def _tell(self, halted: str = "") -> None:
-        waiting = self._catalog.receipts.waiting()
+        now = self._clock.now()
+        waiting = self._catalog.receipts.waiting(self._sealed_before(now))
         with suppress(DiskFull):
             write_status(
                 self._layout,
                 ColdStatus(
                     worker="cold",
                     pid=os.getpid(),
-                    time=self._clock.now(),
+                    time=now,
                     started=self._started,
                     url=self._url,
                     uploaded=self._uploaded.uploaded,
@@ -203,6 +204,7 @@ class ColdLoop:
                     failures=self._failures,
                     last_upload_seconds=self._upload_seconds,
                     waiting=waiting.files,
+                    waiting_sealed=waiting.sealed,
                     failing=waiting.failed,
                     errors=waiting.errors,
                     away=self._uploaded.away,

@@ -175,6 +175,10 @@ DUE_AGGREGATES: Final = _gauge(
 AGGREGATED_READINGS: Final = _counter(
     "sensor_storage_aggregate_readings_total", "Readings that aggregates were made of, since the start."
 )
+MENDED_AGGREGATES: Final = _counter(
+    "sensor_storage_mended_aggregates_total",
+    "Sensor-hours made again because late readings reached them, since the start.",
+)
 AGGREGATE_FILES_WRITTEN: Final = _counter(
     "sensor_storage_aggregate_files_written_total", "Aggregate files written, since the start."
 )
@@ -196,6 +200,10 @@ UPLOAD_SECONDS: Final = _gauge("sensor_storage_upload_last_round_seconds", "How 
 UPLOAD_WAITING: Final = _gauge("sensor_storage_upload_waiting_files", "Files that wait to be uploaded.")
 UPLOAD_FAILING: Final = _gauge(
     "sensor_storage_upload_failing_files", "Those of them that failed before; see /storage/stats."
+)
+UPLOAD_SEALED: Final = _gauge(
+    "sensor_storage_upload_sealed_files",
+    "Those that wait of hours that are over: the lamp's files to upload.",
 )
 OLDEST_UNSAFE: Final = _gauge(
     "sensor_storage_oldest_unsafe_seconds",

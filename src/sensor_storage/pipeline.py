@@ -339,6 +339,7 @@ class MaintainLoop:
                 },
                 oldest_waiting_hour=self._compactor.staging.oldest_hour(),
                 due_aggregates=self._aggregator.due_hours(self._watermark),
+                mended_aggregates=self._aggregated.mended,
                 aggregate_files_written=self._aggregated.files,
                 aggregate_written_bytes=self._aggregated.written_bytes,
                 aggregated_readings=self._aggregated.readings,

@@ -148,6 +148,7 @@ def test_a_reading_400_days_late_changes_exactly_its_windows(layout: Layout) -> 
     assert left_due(layout) == 1
     report = aggregate(layout)
     assert (report.hours, report.days, report.files, left_due(layout)) == (1, 1, 3, 0)
+    assert report.mended == 1
     day, hour = _folder(old + 30 * HOUR, "%Y/%m/%d"), _folder(old + 30 * HOUR, "%Y/%m/%d/%H")
     month = _folder(old + 30 * HOUR, "%Y/%m")
     names = {f"{hour}/temperature_minute", f"{day}/temperature_hour", f"{month}/temperature_day"}

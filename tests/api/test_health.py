@@ -39,7 +39,9 @@ def test_the_lamp_speaks_of_lag_in_time(send: Send, layout: Layout, seconds: flo
 def test_the_lamp_tells_what_waits_for_the_cold_store_where_there_is_one(send: Send, layout: Layout) -> None:
     tell_all_well(layout)
     assert send("GET", "/health").json()["lamp"]["to_upload"] is None
-    write_status(layout, ColdStatus(worker="cold", pid=103, time=NOW, started=NOW, waiting=1_203))
+    write_status(
+        layout, ColdStatus(worker="cold", pid=103, time=NOW, started=NOW, waiting=9_999, waiting_sealed=1_203)
+    )
     told = send("GET", "/health").json()["lamp"]
     assert (told["line"][-18:], told["to_upload"]) == (" · 1,203 to upload", 1_203)
 

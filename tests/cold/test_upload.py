@@ -134,6 +134,18 @@ def test_while_the_store_is_away_nothing_is_lost_and_requests_back_off(
     assert plant.catalog.receipts.waiting().files == 0
 
 
+def test_what_waits_of_hours_that_are_over_is_told_apart_from_open_hours(
+    tmp_path: Path, store: DirectoryStore
+) -> None:
+    plant = Plant(tmp_path / "data", store)
+    for hour in (0, 1, 2):
+        plant.arrive(range(hour * 10, hour * 10 + 10), hour=HOUR - hour)
+    plant.compact()
+    waiting = plant.catalog.receipts.waiting(HOUR)  # two of three hours are over
+    assert 0 < waiting.sealed == waiting.files * 2 // 3
+    assert plant.catalog.receipts.waiting().sealed == 0
+
+
 def test_a_file_the_store_refuses_waits_for_a_person_and_keeps_no_other_from_its_place(
     tmp_path: Path, store: DirectoryStore
 ) -> None:

@@ -19,13 +19,23 @@ console.log(JSON.stringify(views.map((view) => [write(view), read(write(view).re
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 SECONDS = st.integers(1_000_000_000_000, 2_000_000_000_000).map(lambda milliseconds: milliseconds / 1000)
 
+ENDS = st.floats(allow_nan=False, allow_infinity=False, width=32).map(lambda end: end + 0.0)
+SCALES = st.tuples(ENDS, ENDS).filter(lambda ends: ends[0] < ends[1]).map(list)
+
 
 @st.composite
 def _views(draw: st.DrawFn) -> dict[str, Any]:
     start = draw(SECONDS)
     marks = draw(st.dictionaries(st.sampled_from(["A", "B"]), SECONDS))
     pen = st.fixed_dictionaries(
-        {"asset": NAMES, "sensor": NAMES, "step": st.booleans(), "own": st.booleans()}
+        {
+            "asset": NAMES,
+            "sensor": NAMES,
+            "step": st.booleans(),
+            "own": st.booleans(),
+            "colour": st.integers(0, 9),
+            "scale": st.none() | SCALES,
+        }
     )
     return {
         "tab": draw(st.sampled_from(["trend", "overview", "pipeline", "files"])),

@@ -69,7 +69,7 @@ def test_a_plant_is_looked_after_from_the_page_alone(
         assert list((tmp_path / "cold").rglob("t.parquet"))
 
         page.goto(f"http://127.0.0.1:{port}/explore?pen=press-1/t&live=8h&tz=UTC")
-        expect(page.locator(".note")).to_contain_text("from cloud in", timeout=30_000)
+        expect(page.locator(".note")).to_contain_text("cloud answered in", timeout=30_000)
 
         running.stop()
         running = service(FIELD_ALIASES="asset=machine")

@@ -88,19 +88,19 @@ def test_two_cursors_give_the_difference_and_stay_in_the_link(visit: Visit, serv
     page.goto(served.url + _address(more=marks))
     _lines(page)
     cells = page.locator("#stage tbody tr").first.locator("td")
-    expect(cells.nth(1)).to_have_text("10")  # a reading every ten seconds counts seconds / 10
-    expect(cells.nth(2)).to_have_text("20")
-    expect(cells.nth(3)).to_have_text("10")
+    expect(cells.nth(2)).to_have_text("10")  # a reading every ten seconds counts seconds / 10
+    expect(cells.nth(3)).to_have_text("20")
+    expect(cells.nth(4)).to_have_text("10")
     box = page.locator(".u-over").first.bounding_box()
     assert box
     page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 30)
     page.keyboard.press("b")
-    expect(cells.nth(2)).not_to_have_text("20")
+    expect(cells.nth(3)).not_to_have_text("20")
     given = parse_qs(urlsplit(page.url).query)
     assert given["a"] == ["2024-01-01T00:01:40.000Z"]
     assert given["b"][0] > "2024-01-01T00:50"
     page.keyboard.press("x")
-    expect(cells.nth(3)).to_have_text("—")
+    expect(page.get_by_role("columnheader", name="Δ")).to_have_count(0)
 
 
 def test_the_day_before_laid_over_is_what_the_day_before_was(visit: Visit, served: Served) -> None:
@@ -134,7 +134,7 @@ def test_the_note_says_which_tier_answered_and_how_fast(visit: Visit, served: Se
     visit.page.goto(served.url + _address())
     (line,) = _lines(visit.page)
     assert (line["tiers"]["local"], line["tiers"]["cloud"], line["tiers"]["staging"]) == (1, 0, 0)
-    expect(visit.page.locator(".note")).to_contain_text("from local in ")
+    expect(visit.page.locator(".note")).to_contain_text("local answered in ")
 
 
 def test_what_is_copied_runs_and_gives_the_chart(visit: Visit, served: Served) -> None:
@@ -273,7 +273,7 @@ def test_sensors_without_end_are_listed_by_pages_and_found_by_words(visit: Visit
             page.locator("#search").fill("asset-0499 sensor-9")  # one asset alone is looked through
         expect(page.locator(".found button.sensor")).to_have_count(1)
         page.locator(".found button.sensor").click()
-        expect(page.locator(".pens li")).to_have_text("asset-0499 / sensor-9")
+        expect(page.locator(".pens li")).to_contain_text("asset-0499 / sensor-9")
     finally:
         server.end()
 
@@ -311,9 +311,9 @@ def test_times_are_told_in_the_zone_chosen_with_its_offset(visit: Visit, served:
     page = visit.page
     page.goto(served.url + _address().replace("tz=UTC", "tz=Pacific/Chatham"))
     _lines(page)
-    expect(page.locator(".note")).to_contain_text("01/01/2024, 13:45:00 GMT+13:45")
+    expect(page.locator(".note")).to_contain_text("01/01/2024, 13:45:00 UTC+13:45")
     page.keyboard.press("t")
-    expect(page.locator(".note")).to_contain_text("01/01/2024, 00:00:00 GMT+0")
+    expect(page.locator(".note")).to_contain_text("01/01/2024, 00:00:00 UTC –")
 
 
 @pytest.mark.parametrize(("day", "hours"), [("2024-03-31", 23), ("2024-10-27", 25)])
@@ -330,9 +330,9 @@ def test_a_day_of_the_zone_is_as_long_as_its_clocks_make_it(
         f"{served.url}/explore?pen=press-1/temperature&from={start}&to={end}&tz=Europe/Berlin&resolution=hour"
     )
     note = page.locator(".note")
-    first, last = {23: ("GMT+1", "GMT+2"), 25: ("GMT+2", "GMT+1")}[hours]
+    first, last = {23: ("UTC+1", "UTC+2"), 25: ("UTC+2", "UTC+1")}[hours]
     year, month, number = day.split("-")
-    expect(note).to_contain_text(f"{number}/{month}/{year}, 00:00:00 {first} to ")
+    expect(note).to_contain_text(f"{number}/{month}/{year}, 00:00:00 {first} – ")
     expect(note).to_contain_text(f"00:00:00 {last} · Europe/Berlin")
 
 

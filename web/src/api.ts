@@ -32,7 +32,7 @@ export interface LatestPage {
 export interface Health {
   status: "ok" | "degraded" | "down";
   reasons: { state: string; worker: string; what: string; hint: string }[];
-  lamp: { line: string; received_readings: number; stored_readings: number; dead_letters: number; lag_messages: number };
+  lamp: { line: string; received_readings: number; stored_readings: number; dead_letters: number; lag_messages: number; lag_seconds: number | null; to_upload: number | null };
   version: string;
 }
 
@@ -47,6 +47,7 @@ export interface Stats {
     uploaded_files: number;
     uploaded_bytes: number;
     waiting_files: number;
+    sealed_waiting_files: number;
     failing_files: number;
     oldest_waiting_hour: string | null;
     away: boolean;
@@ -69,6 +70,7 @@ export interface Stats {
     lag_seconds: number | null;
     topics: number | null;
     pattern: string;
+    other_topics: string[];
     blocked: Record<string, string>;
   }[];
 }
@@ -228,7 +230,7 @@ export async function allAssets(found: (names: string[]) => void): Promise<void>
 
 const RAW = "value,text,quality,unit";
 const WINDOWS =
-  "count,bad_count,null_count,min,max,sum,mean,stddev,unit,covered_us,time_weighted_mean,good_ratio,text_count,last_text,text_changes";
+  "count,bad_count,null_count,min,max,sum,mean,stddev,unit,covered_us,time_weighted_mean,good_ratio,text_count,last,last_timestamp,last_text,text_changes";
 /** One sensor's readings or windows. Which columns there are depends on the resolution, so they are named only where
  * that is asked for; with `auto` all of them come. */
 export async function ask(

@@ -1,8 +1,10 @@
-// Lanes of pens over one time axis: band from least to greatest, line of the mean, and what is silent, bad or text.
-// uPlot gives axes, cursor and selection; the pens are drawn here, each with its own times.
+// Lanes of pens over one time axis. uPlot gives axes, cursor and selection; the pens are drawn here, each with its own times.
 
 import uPlot from "uplot";
 import { h } from "./dom";
+import { movable, wheeled, type Moves, type Span } from "./gestures";
+import { paint, paintBelow, paintMarks, paintStates, type Sheet } from "./paint";
+import { picture } from "./picture";
 import { nearest, type Line } from "./series";
 
 export interface Drawn {
@@ -10,14 +12,19 @@ export interface Drawn {
   line: Line;
   step: boolean;
   own: boolean;
-  /** Its colour's number. */
+  scale: [number, number] | null;
+  colour: number;
+  /** Its place among the pens. */
   number: number;
   /** Of an earlier time, laid over. */
   shifted: boolean;
 }
 
 export interface Events {
+  /** The window is another now. */
   zoom(from: number, to: number): void;
+  /** A hand moves it; nothing may be drawn anew meanwhile. */
+  follow(): void;
   cursor(time: number | null): void;
   pick(pen: Drawn, point: number): void;
 }
@@ -31,6 +38,8 @@ interface Lane {
 const SYNC = "explorer";
 const TEXT_HEIGHT = 52;
 const CLOCK = 44;
+const FONT = "12px system-ui, sans-serif";
+const PRESS_PIXELS = 4;
 
 export class Chart {
   readonly element = h("div", { class: "chart", role: "img", "aria-label": "Chart of the chosen pens; the table below has its numbers" });
@@ -40,7 +49,6 @@ export class Chart {
   private to = 1;
   private colours: string[] = [];
   private marks: Record<string, number> = {};
-  private wheel = 0;
 
   constructor(private readonly events: Events) {
     new ResizeObserver(() => {
@@ -75,13 +83,9 @@ export class Chart {
     }
     [...lanes.values()].forEach((own, index) => {
       const lane = this.lanes[index];
-      if (!lane) return;
-      lane.pens = own;
-      lane.plot.batch(() => {
-        lane.plot.setData([[from, to]], true);
-        lane.plot.setScale("y", reach(own));
-      });
+      if (lane) lane.pens = own;
     });
+    this.place();
   }
 
   clear(): void {
@@ -97,33 +101,19 @@ export class Chart {
 
   /** Every lane below the other on one canvas, with the pens and the words given printed under it. */
   picture(words: string): HTMLCanvasElement {
-    const sheet = document.createElement("canvas");
-    const ratio = devicePixelRatio;
-    const parts = this.lanes.map(({ plot }) => plot.ctx.canvas);
     const pens = this.lanes.flatMap((lane) => lane.pens);
-    sheet.width = Math.max(...parts.map((part) => part.width));
-    sheet.height = parts.reduce((total, part) => total + part.height, 0) + (40 + 20 * pens.length) * ratio;
-    const ink = sheet.getContext("2d");
-    if (!ink) return sheet;
-    const style = getComputedStyle(document.body);
-    ink.fillStyle = style.backgroundColor;
-    ink.fillRect(0, 0, sheet.width, sheet.height);
-    let top = 0;
-    for (const part of parts) {
-      ink.drawImage(part, 0, top);
-      top += part.height;
+    const text = (pen: Drawn): string => `${pen.title}${pen.line.unit ? ` in ${pen.line.unit}` : ""}${pen.shifted ? ", earlier" : ""}`;
+    return picture(this.lanes.map(({ plot }) => plot.ctx.canvas), pens.map((pen) => ({ colour: this.colour(pen), text: text(pen) })), words);
+  }
+
+  /** Every lane at the window as it is now. */
+  private place(): void {
+    for (const { plot, pens } of this.lanes) {
+      plot.batch(() => {
+        plot.setData([[this.from, this.to]], true);
+        plot.setScale("y", reach(pens));
+      });
     }
-    ink.font = `${13 * ratio}px system-ui, sans-serif`;
-    for (const pen of pens) {
-      top += 20 * ratio;
-      ink.fillStyle = this.colour(pen);
-      ink.fillRect(12 * ratio, top - 9 * ratio, 10 * ratio, 10 * ratio);
-      ink.fillStyle = style.color;
-      ink.fillText(`${pen.title}${pen.line.unit ? ` in ${pen.line.unit}` : ""}${pen.shifted ? ", earlier" : ""}`.slice(0, 160), 30 * ratio, top);
-    }
-    ink.fillStyle = style.color;
-    ink.fillText(words, 12 * ratio, top + 26 * ratio);
-    return sheet;
   }
 
   private width(): number {
@@ -131,76 +121,79 @@ export class Chart {
   }
 
   private colour(pen: Drawn): string {
-    return this.colours[pen.number % this.colours.length] || "#666";
+    return this.colours[pen.colour % this.colours.length] || "#666";
   }
 
   private lane(pens: Drawn[], text: boolean, lanes: number, last: boolean, zone: string): Lane {
     const style = getComputedStyle(document.body);
-    const ink = style.getPropertyValue("--soft").trim() || "#667";
-    const grid = { stroke: style.getPropertyValue("--grid").trim() || "#ddd", width: 1 };
-    const font = "12px system-ui, sans-serif";
-    const unit = pens[0]?.line.unit ?? "";
-    const height = Math.round(Math.min(520, Math.max(lanes > 3 ? 130 : 190, (innerHeight - 420) / lanes)));
-    const clock = last ? CLOCK : 0;
+    const height = Math.round(Math.min(520, Math.max(lanes > 3 ? 100 : 180, (innerHeight - 430) / lanes)));
     const lane: Lane = { pens, text, plot: undefined as unknown as uPlot };
-    const plot: uPlot = new uPlot(
+    lane.plot = new uPlot(
       {
         width: this.width(),
-        height: (text ? TEXT_HEIGHT : height) + clock,
+        height: (text ? TEXT_HEIGHT : height) + (last ? CLOCK : 0),
         padding: [8, 12, last ? 0 : 6, 0],
         series: [{}],
         legend: { show: false },
         tzDate: (time) => uPlot.tzDate(new Date(time * 1000), zone === "UTC" ? "Etc/UTC" : zone),
         scales: { x: { time: true, range: () => [this.from, this.to] }, y: { auto: false } },
-        axes: [
-          last ? { stroke: ink, grid, ticks: { ...grid, size: 4 }, font, values: TIMES, size: CLOCK } : { grid, ticks: { show: false }, size: 0, values: TIMES, stroke: "transparent" },
-          text
-            ? { scale: "y", size: 70, values: () => [], grid: { show: false }, ticks: { show: false } }
-            : { scale: "y", stroke: ink, grid, ticks: { ...grid, size: 4 }, font, labelFont: `600 ${font}`, size: 52, label: unit.slice(0, 20), labelSize: 18 },
-        ],
+        axes: axes(style, text, last, pens[0]?.line.unit ?? ""),
         cursor: {
           y: false,
           points: { show: false },
           sync: { key: SYNC, scales: ["x", null] },
           drag: { x: true, y: false, setScale: false },
-          bind: { dblclick: () => () => (this.events.zoom(this.from - (this.to - this.from) / 2, this.to + (this.to - this.from) / 2), null) },
+          bind: {
+            mousedown: (_self, _target, select) => (event) => (event.shiftKey ? null : select(event)),
+            dblclick: () => () => (this.events.zoom(this.from - (this.to - this.from) / 2, this.to + (this.to - this.from) / 2), null),
+          },
         },
         hooks: {
-          drawClear: [(own) => shade(own, lane.pens)],
+          drawClear: [(own) => paintBelow(this.sheet(own), this.strokes(lane))],
           draw: [(own) => this.paint(own, lane)],
-          setSelect: [
-            (own) => {
-              if (own.select.width < 4) return;
-              const [from, to] = [own.posToVal(own.select.left, "x"), own.posToVal(own.select.left + own.select.width, "x")];
-              own.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-              this.events.zoom(from, to);
-            },
-          ],
+          setSelect: [(own) => this.selected(own)],
           setCursor: [(own) => this.events.cursor((own.cursor.left ?? -1) >= 0 ? own.posToVal(own.cursor.left ?? 0, "x") : null)],
         },
       },
       [[this.from, this.to]],
       this.element,
     );
-    lane.plot = plot;
-    plot.setScale("y", reach(pens));
-    let pressed = 0;
-    plot.over.addEventListener("mousedown", (event) => (pressed = event.offsetX));
-    plot.over.addEventListener("click", (event) => {
-      if (Math.abs(event.offsetX - pressed) < 4) this.pick(lane, event.offsetX, event.offsetY);
-    });
-    plot.over.addEventListener(
-      "wheel",
-      (event) => {
-        event.preventDefault();
-        const at = plot.posToVal(event.offsetX, "x");
-        const factor = event.deltaY > 0 ? 1.3 : 1 / 1.3;
-        clearTimeout(this.wheel);
-        this.wheel = window.setTimeout(() => this.events.zoom(at - (at - this.from) * factor, at + (this.to - at) * factor), 60);
-      },
-      { passive: false },
-    );
+    lane.plot.setScale("y", reach(pens));
+    this.listen(lane);
     return lane;
+  }
+
+  private listen(lane: Lane): void {
+    const { over, root } = lane.plot;
+    let pressed = 0;
+    over.addEventListener("mousedown", (event) => (pressed = event.offsetX));
+    over.addEventListener("click", (event) => {
+      if (!event.shiftKey && Math.abs(event.offsetX - pressed) < PRESS_PIXELS) this.pick(lane, event.offsetX, event.offsetY);
+    });
+    const moves: Moves = {
+      now: () => ({ from: this.from, to: this.to }),
+      perPixel: () => (this.to - this.from) / Math.max(1, over.clientWidth),
+      follow: (span) => this.follow(span),
+      settle: ({ from, to }) => this.events.zoom(from, to),
+    };
+    movable(over, (event) => event.button === 1 || (event.button === 0 && event.shiftKey), moves);
+    const clock = root.querySelector<HTMLElement>(".u-axis");
+    if (clock) movable(clock, (event) => event.button < 2, moves);
+    wheeled(over, (event) => lane.plot.posToVal(event.offsetX, "x"), moves);
+  }
+
+  private follow({ from, to }: Span): void {
+    this.events.follow();
+    this.from = from;
+    this.to = to;
+    this.place();
+  }
+
+  private selected(plot: uPlot): void {
+    if (plot.select.width < PRESS_PIXELS) return;
+    const [from, to] = [plot.posToVal(plot.select.left, "x"), plot.posToVal(plot.select.left + plot.select.width, "x")];
+    plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    this.events.zoom(from, to);
   }
 
   /** The point nearest to where somebody pressed, over all pens of the lane. */
@@ -217,58 +210,34 @@ export class Chart {
   }
 
   private paint(plot: uPlot, lane: Lane): void {
-    const { ctx, bbox } = plot;
-    ctx.save();
-    ctx.beginPath();
-    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
-    ctx.clip();
-    ctx.textAlign = "left";
-    ctx.textBaseline = "alphabetic";
-    const x = linear(this.from, this.to, bbox.left, bbox.left + bbox.width);
-    const [low, high] = [plot.scales.y?.min ?? 0, plot.scales.y?.max ?? 1];
-    const y = linear(low, high, bbox.top + bbox.height, bbox.top);
-    for (const pen of lane.pens) {
-      ctx.strokeStyle = ctx.fillStyle = this.colour(pen);
-      band(ctx, pen, x, y);
-      trace(ctx, pen, x, y);
-      ctx.fillStyle = "#d21f3c";
-      for (const time of pen.line.bad) ctx.fillRect(x(time) - devicePixelRatio, bbox.top + bbox.height - 9 * devicePixelRatio, 2 * devicePixelRatio, 9 * devicePixelRatio);
-      if (lane.text) this.states(plot, pen, x);
-    }
+    const sheet = this.sheet(plot);
+    const strokes = this.strokes(lane);
     const style = getComputedStyle(document.body);
-    ctx.font = `bold ${12 * devicePixelRatio}px system-ui, sans-serif`;
-    for (const [label, time] of Object.entries(this.marks)) {
-      ctx.fillStyle = style.getPropertyValue("--own");
-      ctx.fillRect(x(time) - devicePixelRatio / 2, bbox.top, devicePixelRatio, bbox.height);
-      ctx.fillText(label, x(time) + 4 * devicePixelRatio, bbox.top + 14 * devicePixelRatio);
-    }
-    ctx.restore();
+    paint(sheet, strokes);
+    if (lane.text) for (const stroke of strokes) paintStates(sheet, stroke, this.colours, style.color);
+    paintMarks(sheet, this.marks, style.getPropertyValue("--own"));
   }
 
-  private states(plot: uPlot, pen: Drawn, x: (time: number) => number): void {
-    const { ctx, bbox } = plot;
-    const height = 26 * devicePixelRatio;
-    const top = bbox.top + (pen.shifted ? height + 4 * devicePixelRatio : 4 * devicePixelRatio);
-    ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
-    const known = new Map<string, string>();
-    for (const one of pen.line.texts) {
-      const colour = known.get(one.text) ?? this.colours[known.size % this.colours.length] ?? "#666";
-      known.set(one.text, colour);
-      const left = Math.max(bbox.left, x(one.from));
-      const right = Math.min(bbox.left + bbox.width, x(one.to));
-      if (right <= left) continue;
-      ctx.fillStyle = `${colour}59`;
-      ctx.fillRect(left, top, right - left, height);
-      if (right - left < 24) continue;
-      ctx.save();
-      ctx.beginPath();
-      ctx.rect(left, top, right - left, height);
-      ctx.clip();
-      ctx.fillStyle = getComputedStyle(document.body).color;
-      ctx.fillText(one.text.slice(0, 60), left + 6 * devicePixelRatio, top + 17 * devicePixelRatio);
-      ctx.restore();
-    }
+  private strokes(lane: Lane): { line: Line; step: boolean; shifted: boolean; colour: string }[] {
+    return lane.pens.map((pen) => ({ line: pen.line, step: pen.step, shifted: pen.shifted, colour: this.colour(pen) }));
   }
+
+  private sheet({ ctx, bbox, scales }: uPlot): Sheet {
+    const { left, top, width, height } = bbox;
+    return { ctx, left, top, width, height, x: linear(this.from, this.to, left, left + width), y: linear(scales.y?.min ?? 0, scales.y?.max ?? 1, top + height, top) };
+  }
+}
+
+function axes(style: CSSStyleDeclaration, text: boolean, last: boolean, unit: string): uPlot.Axis[] {
+  const ink = style.getPropertyValue("--soft").trim() || "#667";
+  const grid = { stroke: style.getPropertyValue("--grid").trim() || "#ddd", width: 1 };
+  const look = { stroke: ink, grid, ticks: { ...grid, size: 4 }, font: FONT };
+  return [
+    last ? { ...look, values: TIMES, size: CLOCK } : { grid, ticks: { show: false }, size: 0, values: TIMES, stroke: "transparent" },
+    text
+      ? { scale: "y", size: 70, values: () => [], grid: { show: false }, ticks: { show: false } }
+      : { ...look, scale: "y", labelFont: `600 ${FONT}`, size: 52, label: unit.slice(0, 20), labelSize: 18 },
+  ];
 }
 
 function laneOf(pen: Drawn): string {
@@ -283,8 +252,10 @@ function linear(fromLow: number, fromHigh: number, toLow: number, toHigh: number
   return (one) => toLow + (one - fromLow) * factor;
 }
 
-/** Least and greatest of what is drawn, with some air. */
+/** The scale that one of them has been given; else least and greatest of what is drawn, with some air. */
 function reach(pens: Drawn[]): { min: number; max: number } {
+  const given = pens.find((pen) => pen.scale)?.scale;
+  if (given) return { min: given[0], max: given[1] };
   let [low, high] = [Infinity, -Infinity];
   for (const { line } of pens) {
     for (const values of [line.mean, line.min, line.max]) {
@@ -298,89 +269,6 @@ function reach(pens: Drawn[]): { min: number; max: number } {
   if (low > high) return { min: 0, max: 1 };
   const air = (high - low || Math.abs(high) || 1) * 0.06;
   return { min: low - air, max: high + air };
-}
-
-function band(ctx: CanvasRenderingContext2D, pen: Drawn, x: (time: number) => number, y: (value: number) => number): void {
-  const { times, min, max } = pen.line;
-  if (!max.length) return;
-  ctx.globalAlpha = pen.shifted ? 0.1 : 0.22;
-  ctx.beginPath();
-  let start = -1;
-  for (let index = 0; index <= times.length; index += 1) {
-    const open = index < times.length && max[index] !== null && min[index] !== null;
-    if (open && start < 0) start = index;
-    if (open || start < 0) continue;
-    ctx.moveTo(x(times[start] ?? 0), y(max[start] ?? 0));
-    for (let one = start; one < index; one += 1) ctx.lineTo(x(times[one] ?? 0), y(max[one] ?? 0));
-    for (let one = index - 1; one >= start; one -= 1) ctx.lineTo(x(times[one] ?? 0), y(min[one] ?? 0));
-    if (index - start === 1) ctx.rect(x(times[start] ?? 0) - 1, y(max[start] ?? 0), 2, y(min[start] ?? 0) - y(max[start] ?? 0));
-    start = -1;
-  }
-  ctx.fill();
-  ctx.globalAlpha = 1;
-}
-
-/** The line; between two gaps a point alone is a dot, which no line would show. */
-function trace(ctx: CanvasRenderingContext2D, pen: Drawn, x: (time: number) => number, y: (value: number) => number): void {
-  const { times, mean } = pen.line;
-  ctx.lineWidth = 1.5 * devicePixelRatio;
-  ctx.lineJoin = times.length > 500 ? "bevel" : "round"; // round joins of a dense line are not seen, and cost much
-  ctx.globalAlpha = pen.shifted ? 0.65 : 1;
-  ctx.setLineDash(pen.shifted ? [5 * devicePixelRatio, 4 * devicePixelRatio] : []);
-  ctx.beginPath();
-  let before: number | null = null;
-  const alone: [number, number][] = [];
-  for (let index = 0; index < times.length; index += 1) {
-    const value = mean[index] ?? null;
-    if (value === null) {
-      before = null;
-      continue;
-    }
-    const [left, top] = [x(times[index] ?? 0), y(value)];
-    if (before === null) {
-      if ((mean[index + 1] ?? null) === null) alone.push([left, top]);
-      ctx.moveTo(left, top);
-    } else {
-      if (pen.step) ctx.lineTo(left, y(before));
-      ctx.lineTo(left, top);
-    }
-    before = value;
-  }
-  ctx.stroke();
-  ctx.setLineDash([]);
-  for (const [left, top] of alone) {
-    ctx.beginPath();
-    ctx.arc(left, top, 3 * devicePixelRatio, 0, 7);
-    ctx.fill();
-  }
-  ctx.globalAlpha = 1;
-}
-
-/** Silence of the first pen, hatched: blank, and plainly not a line. */
-function shade(plot: uPlot, pens: Drawn[]): void {
-  const { ctx, bbox } = plot;
-  ctx.save();
-  ctx.strokeStyle = "#8888884d";
-  ctx.lineWidth = devicePixelRatio;
-  for (const [from, to] of pens[0]?.line.gaps ?? []) {
-    const left = Math.max(bbox.left, plot.valToPos(from, "x", true));
-    const right = Math.min(bbox.left + bbox.width, plot.valToPos(to, "x", true));
-    if (right <= left) continue;
-    ctx.save();
-    ctx.beginPath();
-    ctx.rect(left, bbox.top, right - left, bbox.height);
-    ctx.clip();
-    ctx.fillStyle = "#8888881a";
-    ctx.fill();
-    ctx.beginPath();
-    for (let at = left - bbox.height; at < right; at += 9 * devicePixelRatio) {
-      ctx.moveTo(at, bbox.top + bbox.height);
-      ctx.lineTo(at + bbox.height, bbox.top);
-    }
-    ctx.stroke();
-    ctx.restore();
-  }
-  ctx.restore();
 }
 
 /** 24 hours, and the day where it begins. */

@@ -6,6 +6,10 @@ export interface Pen {
   step: boolean;
   /** On a lane with a scale of its own, whatever others have its unit. */
   own: boolean;
+  /** Its place in the palette, which has one for dark and one for light. */
+  colour: number;
+  /** Least and greatest of its scale; else these are as the readings are. */
+  scale: [number, number] | null;
 }
 
 export interface View {
@@ -28,6 +32,7 @@ export interface View {
 }
 
 export const MAX_PENS = 10;
+export const COLOURS = ["blue", "orange", "green", "purple", "ochre", "pink", "teal", "violet", "brown", "olive"] as const;
 const TABS = ["trend", "overview", "pipeline", "files"] as const;
 const UNITS: Record<string, number> = { s: 1, min: 60, h: 3600, d: 86_400, w: 604_800 };
 
@@ -35,24 +40,50 @@ const iso = (seconds: number): string => new Date(Math.round(seconds * 1000)).to
 const strict = (text: string): string =>
   encodeURIComponent(text).replace(/[~'()*!]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
 
-export function penText(pen: Pen): string {
-  return `${strict(pen.asset)}/${strict(pen.sensor)}${pen.step ? "~step" : ""}${pen.own ? "~own" : ""}`;
+/** A pen as it is before anybody has changed it; its place among the others gives its colour. */
+export function newPen(asset: string, sensor: string, colour = 0): Pen {
+  return { asset, sensor, step: false, own: false, colour, scale: null };
 }
 
-export function readPen(text: string): Pen | null {
+/** The first colour that no pen has. */
+export function freeColour(pens: Pen[]): number {
+  const taken = new Set(pens.map((pen) => pen.colour));
+  return COLOURS.findIndex((_, number) => !taken.has(number));
+}
+
+/** What differs from a new pen at its place stands behind the names. */
+export function penText(pen: Pen, place = pen.colour): string {
+  const marks = [
+    pen.step && "step",
+    pen.own && "own",
+    pen.colour !== place && `c${pen.colour}`,
+    pen.scale && pen.scale.map((one) => String(one).replace("+", "")).join(".."),
+  ];
+  return [`${strict(pen.asset)}/${strict(pen.sensor)}`, ...marks.filter(Boolean)].join("~");
+}
+
+export function readPen(text: string, place: number): Pen | null {
   const [names = "", ...marks] = text.split("~");
   const slash = names.indexOf("/");
   if (slash < 1) return null;
   try {
+    const colour = marks.find((one) => /^c\d$/.test(one));
     return {
       asset: decodeURIComponent(names.slice(0, slash)),
       sensor: decodeURIComponent(names.slice(slash + 1)),
       step: marks.includes("step"),
       own: marks.includes("own"),
+      colour: colour ? Number(colour.slice(1)) : place,
+      scale: marks.map(readScale).find((one) => one !== null) ?? null,
     };
   } catch {
     return null;
   }
+}
+
+export function readScale(text: string): [number, number] | null {
+  const [low = NaN, high = NaN] = text.includes("..") ? text.split("..").map((one) => (one.trim() ? Number(one) : NaN)) : [];
+  return low < high && high - low < Infinity ? [low, high] : null;
 }
 
 export function duration(text: string): number {
@@ -69,7 +100,7 @@ export function span(seconds: number): string {
 }
 
 export function write(view: View): string {
-  const parts = view.pens.map((pen) => `pen=${penText(pen).replace(/%/g, "%25")}`);
+  const parts = view.pens.map((pen, place) => `pen=${penText(pen, place).replace(/%/g, "%25")}`);
   if (view.tab !== "trend") parts.unshift(`tab=${view.tab}`);
   if (view.live) parts.push(`live=${span(Math.round(view.to - view.from))}`);
   else parts.push(`from=${iso(view.from)}`, `to=${iso(view.to)}`);
@@ -98,9 +129,9 @@ export function read(query: string, now: number): View {
     tab: tab ?? "trend",
     pens: given
       .getAll("pen")
+      .slice(0, MAX_PENS)
       .map(readPen)
-      .filter((pen): pen is Pen => pen !== null)
-      .slice(0, MAX_PENS),
+      .filter((pen): pen is Pen => pen !== null),
     from: fixed ? from : now - length,
     to: fixed ? to : now,
     live: !fixed,

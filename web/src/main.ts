@@ -16,7 +16,8 @@ const KEYS: [string, string][] = [
   ["1 2 3 4", "the tabs"],
   ["/", "search"],
   ["← →", "earlier, later"],
-  ["+ −", "zoom in, out; also the wheel, and drag"],
+  ["+ −", "zoom in, out; also the wheel, a drag over the chart, two fingers"],
+  ["Shift + drag", "move the window; also a drag on the time axis, one finger"],
   ["L", "live: follow now"],
   [", .", "cursor to the point before, to the next"],
   ["Enter", "where the point at the cursor came from"],
@@ -44,7 +45,7 @@ const labels: Record<View["tab"], string> = { trend: "Trend", overview: "Overvie
 const lamp = h("p", { class: "lamp", role: "status" }, "…");
 const help = h("dialog", { class: "help", "aria-label": "Keys" }, h("h2", {}, "Keys"), facts(...KEYS), h("form", { method: "dialog" }, h("button", {}, "Close")));
 help.querySelector("form")?.addEventListener("submit", (event) => (event.preventDefault(), help.close()));
-const zone = h("button", { title: "Time zone (T): UTC or this browser's", click: () => turnZone() });
+const zone = h("select", { title: "Time zone (T: UTC or this browser's)", "aria-label": "Time zone", change: () => useZone(zone.value) });
 const theme = h("button", { title: "Dark or light", "aria-label": "Dark or light", click: () => turnTheme() }, "◐");
 const forget = h("button", { title: "Forget the API key of this tab", click: () => useKey("") }, "Forget key");
 const bar = h("div", { class: "tabs", role: "tablist", "aria-label": "Views" });
@@ -60,7 +61,7 @@ const keyForm = h(
 const banner = h(
   "header",
   {},
-  h("h1", {}, h("img", { src: "page/icon.svg", alt: "", width: 22, height: 22 }), "Explorer"),
+  h("h1", {}, h("img", { src: "page/icon.svg", alt: "", width: 22, height: 22 }), h("span", {}, "Explorer")),
   bar,
   lamp,
   h("div", { class: "tools" }, forget, zone, theme, h("button", { title: "Keys (?)", "aria-label": "Help", click: () => turnHelp() }, "?"), h("a", { href: "docs" }, "API")),
@@ -73,7 +74,7 @@ function show(): void {
   stage.setAttribute("aria-labelledby", `tab-${view.tab}`);
   document.title = `${labels[view.tab]} · Explorer`;
   forget.hidden = !key.get();
-  fill(zone, view.zone);
+  showZones();
   const tab = tabs[view.tab];
   if (stage.firstChild !== tab.element) fill(stage, tab.element);
   tab.show();
@@ -86,12 +87,23 @@ function turn(tab: View["tab"]): void {
   document.getElementById(`tab-${tab}`)?.focus();
 }
 
-function turnZone(): void {
-  const own = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
-  view.zone = view.zone === "UTC" ? own : "UTC";
+const ownZone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+
+function showZones(): void {
+  if (!zone.options.length) fill(zone, ...[...new Set(["UTC", ownZone, ...Intl.supportedValuesOf("timeZone")])].map(zoneChoice));
+  if (![...zone.options].some((one) => one.value === view.zone)) zone.prepend(zoneChoice(view.zone));
+  zone.value = view.zone;
+}
+
+const zoneChoice = (one: string): HTMLElement => h("option", { value: one }, one);
+
+function useZone(one: string): void {
+  view.zone = one;
   changed(true);
   show();
 }
+
+const turnZone = (): void => useZone(view.zone === "UTC" ? ownZone : "UTC");
 
 function turnTheme(): void {
   const dark = document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");

@@ -1,26 +1,28 @@
 // The tab Overview: the last value of every sensor and its age, by pages, from one request.
 
+import { amiss, SIGNS, type Amiss } from "./amiss";
 import { call, told, type Latest, type LatestPage } from "./api";
 import { nothingStored } from "./blank";
 import { fill, h, name, spark, state, table } from "./dom";
-import { penText, type View } from "./link";
-import { isBad, median } from "./series";
-import { age, moment, value } from "./words";
+import { newPen, penText, type View } from "./link";
+import { age, count, moment, value } from "./words";
 
 const PAGE = 100;
 const MOST = 1_000;
+const MOST_LOOKED_AT = 10_000;
 const RECENT = 40;
 const AGAIN_MS = 3_000;
 const PAUSE_MS = 250;
-const STALE_SECONDS = 300;
+const KINDS: Exclude<Amiss, "">[] = ["alarm", "bad", "silent"];
 
 export class Overview {
   private readonly filter = h("input", { type: "search", id: "filter", placeholder: "Filter by words of asset and sensor  /", "aria-label": "Filter by words of asset and sensor" });
-  private readonly amiss = h("input", { type: "checkbox", id: "amiss" });
+  private readonly kinds = h("div", { class: "group", role: "group", "aria-label": "Which sensors" });
+  private kind: Amiss | "all" = "all";
   private readonly note = h("p", { class: "note", role: "status" });
   private readonly body = h("div", { class: "scroll values", tabindex: 0, role: "group", "aria-label": "Last values" });
   private readonly more = h("button", { click: () => void this.further() }, "More sensors");
-  readonly element = h("section", { class: "main" }, h("div", { class: "tools" }, this.filter, h("label", {}, this.amiss, " only silent or bad")), this.note, this.body, this.more);
+  readonly element = h("section", { class: "main" }, h("div", { class: "tools" }, this.filter, this.kinds), this.note, this.body, this.more);
   private readings: Latest[] | null = null;
   private readonly courses = new Map<string, [number, number][]>();
   private next: string | null = null;
@@ -38,7 +40,6 @@ export class Overview {
       clearTimeout(this.pause);
       this.pause = window.setTimeout(() => void this.load(), PAUSE_MS);
     });
-    this.amiss.addEventListener("change", () => this.draw());
     this.more.hidden = true;
   }
 
@@ -100,7 +101,14 @@ export class Overview {
       if (!this.readings) fill(this.body);
       failed = true;
     }
+    if (!failed && this.wanting()) return void this.further();
     this.timer = window.setTimeout(() => void (failed ? this.load() : this.refresh()), AGAIN_MS);
+  }
+
+  /** Is a kind chosen of which the sensors listed have less than a page? */
+  private wanting(): boolean {
+    const all = this.readings ?? [];
+    return this.kind !== "all" && this.next !== null && all.length < MOST_LOOKED_AT && all.filter((one) => this.mark(one) === this.kind).length < PAGE;
   }
 
   private remember(one: Latest): void {
@@ -123,48 +131,50 @@ export class Overview {
       fill(this.body, this.view.filter ? on : nothingStored());
       return;
     }
-    const found = all.filter((one) => !this.amiss.checked || this.mark(one) !== "");
+    const found = all.filter((one) => this.kind === "all" || this.mark(one) === this.kind);
+    this.showKinds(all);
     const assets = new Set(all.map((one) => one.asset_id)).size;
-    const silent = all.filter((one) => this.isSilent(one)).length;
-    fill(this.note, `${all.length}${this.next === null ? "" : " and more"} sensors of ${assets} assets · ${silent} silent · ${all.filter((one) => isBad(one.quality)).length} bad`);
+    fill(this.note, `${count(all.length)}${this.next === null ? "" : " and more"} sensors of ${count(assets)} assets${this.wanting() ? "; looking further …" : ""}`);
     let before = "";
     const rows = found.map((one) => {
       const first = one.asset_id !== before;
       before = one.asset_id;
       return this.row(one, first);
     });
-    fill(this.body, rows.length ? table(["asset", "sensor", ">last", "unit", "age", "course", "state"], rows) : state("empty", "Nothing is silent or bad."));
+    fill(this.body, rows.length || this.wanting() ? table(["asset", "sensor", ">last", "unit", "age", "course", "state"], rows) : state("empty", `None of these is ${this.kind === "alarm" ? "in alarm" : this.kind}.`));
   }
 
   private row(one: Latest, first: boolean): HTMLElement {
-    const pen = penText({ asset: one.asset_id, sensor: one.sensor_name, step: one.text !== null, own: false }).replace(/%/g, "%25");
+    const pen = penText({ ...newPen(one.asset_id, one.sensor_name), step: one.text !== null }).replace(/%/g, "%25");
     const at = Date.parse(one.timestamp) / 1000;
     const time = one.age_seconds < 3600 ? "live=1h" : `from=${new Date((at - 3000) * 1000).toISOString()}&to=${new Date((at + 600) * 1000).toISOString()}`;
     const course = this.courses.get(keyOf(one)) ?? [];
     const mark = this.mark(one);
     return h(
       "tr",
-      { class: [mark && "amiss", first && "first"].filter(Boolean).join(" ") },
+      { class: first && "first" },
       h("td", {}, h("span", { class: first ? "" : "again" }, name(one.asset_id))),
       h("td", {}, h("a", { href: `explore?pen=${pen}&${time}&tz=${encodeURIComponent(this.view.zone)}` }, name(one.sensor_name))),
       h("td", { class: "number last" }, one.text === null ? value(one.value) : name(one.text, 30)),
       h("td", { class: "soft" }, one.unit === null ? "" : name(one.unit, 20)),
       h("td", { title: moment(at, this.view.zone) }, age(one.age_seconds)),
       h("td", { class: "course" }, course.length > 1 && spark(course, 160, 22)),
-      h("td", {}, mark),
+      h("td", { class: mark }, SIGNS[mark]),
     );
   }
 
-  private mark(one: Latest): string {
-    if (isBad(one.quality)) return "▾ bad";
-    return this.isSilent(one) ? "⚠ silent" : "";
+  private mark(one: Latest): Amiss {
+    return amiss(one, this.courses.get(keyOf(one)));
   }
 
-  /** For five times its usual interval, and five seconds at least; where that is not known for five minutes. */
-  private isSilent(one: Latest): boolean {
-    const course = this.courses.get(keyOf(one)) ?? [];
-    const usual = course.length > 4 ? median(course.map(([time]) => time)) : STALE_SECONDS / 5;
-    return one.age_seconds > Math.max(10, 5 * usual);
+  /** How many of those listed are so; a press shows these alone. */
+  private showKinds(all: Latest[]): void {
+    const marks = all.map((one) => this.mark(one));
+    const button = (kind: Amiss | "all", words: string): HTMLElement =>
+      h("button", { "aria-pressed": String(this.kind === kind), click: () => ((this.kind = kind), this.draw(), this.wanting() && void this.further()) }, words);
+    const held = this.kinds.contains(document.activeElement);
+    fill(this.kinds, button("all", "All"), ...KINDS.map((kind) => button(kind, `${SIGNS[kind]} ${count(marks.filter((one) => one === kind).length)}`)));
+    if (held) this.kinds.querySelector<HTMLElement>("[aria-pressed=true]")?.focus();
   }
 }
 

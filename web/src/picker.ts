@@ -1,5 +1,6 @@
 // Pick a sensor by typing: assets are matched here as they come, sensors are found by the service.
 
+import { amiss, SIGNS } from "./amiss";
 import { allAssets, call, told, type Latest, type LatestPage } from "./api";
 import { nothingStored } from "./blank";
 import { fill, h, name, spark, state } from "./dom";
@@ -10,6 +11,9 @@ const SHOWN_OF_A_SEARCH = 12;
 const FOUND = 30;
 const LIKELY = 40;
 const PAUSE_MS = 200;
+const AGAIN_MS = 5_000;
+const MOST_SORTED = 20_000; // beyond that the service's order does
+const natural = new Intl.Collator("en", { numeric: true }).compare;
 
 export class Picker {
   readonly search = h("input", { type: "search", id: "search", placeholder: "Search assets and sensors  /", "aria-label": "Search assets and sensors", autocomplete: "off" });
@@ -29,6 +33,7 @@ export class Picker {
       this.pause = window.setTimeout(() => void this.find(), PAUSE_MS);
     });
     void this.load();
+    setInterval(() => void this.refresh(), AGAIN_MS);
   }
 
   async load(): Promise<void> {
@@ -37,7 +42,8 @@ export class Picker {
     this.show();
     try {
       await allAssets((names) => {
-        this.assets.push(...names);
+        this.assets = [...this.assets, ...names];
+        if (this.assets.length <= MOST_SORTED) this.assets.sort(natural);
         this.show();
       });
       this.loading = false;
@@ -97,7 +103,7 @@ export class Picker {
 
   private asset(asset: string): HTMLElement {
     const sensors = h("ul", { class: "sensors" });
-    const item = h("details", { open: asset === this.open }, h("summary", {}, name(asset)), sensors);
+    const item = h("details", { name: "asset", open: asset === this.open }, h("summary", {}, name(asset)), sensors);
     item.addEventListener("toggle", () => {
       if (!item.open || sensors.childElementCount) return;
       this.open = asset;
@@ -106,8 +112,15 @@ export class Picker {
     return h("li", {}, item);
   }
 
+  /** The values of the asset that is open, while somebody can see them. */
+  private async refresh(): Promise<void> {
+    const list = this.list.querySelector<HTMLElement>("details[open] .sensors");
+    if (!list?.isConnected || document.hidden || list.contains(document.activeElement)) return;
+    await this.sensors(this.open, list);
+  }
+
   private async sensors(asset: string, list: HTMLElement): Promise<void> {
-    fill(list, h("li", {}, state("loading", "Loading sensors …")));
+    if (!list.childElementCount) fill(list, h("li", {}, state("loading", "Loading sensors …")));
     try {
       const page = await call<LatestPage>("latest", [["asset", asset], ["limit", 1_000], ["recent", 40]]);
       fill(
@@ -122,11 +135,12 @@ export class Picker {
 
   private sensor(one: Latest, whole: boolean): HTMLElement {
     const unit = one.unit ? ` ${one.unit}` : "";
+    const mark = one.recent ? amiss(one) : "";
     return h(
       "button",
       { class: "sensor", click: () => this.pick(one.asset_id, one.sensor_name) },
       h("span", {}, whole ? name(one.asset_id, 30) : null, whole ? " / " : null, name(one.sensor_name, 40)),
-      h("span", { class: "soft" }, h("b", {}, `${one.text?.slice(0, 40) ?? value(one.value)}${unit.slice(0, 12)}`), ` ${age(one.age_seconds)} ago`),
+      h("span", { class: "soft" }, h("b", {}, `${one.text?.slice(0, 40) ?? value(one.value)}${unit.slice(0, 12)}`), ` ${age(one.age_seconds)} ago`, mark && h("span", { class: mark }, ` ${SIGNS[mark]}`)),
       one.recent && one.recent.length > 1 && spark(one.recent, 60, 18),
     );
   }

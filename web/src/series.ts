@@ -1,11 +1,19 @@
-// Answers as columns to draw: numbers with gaps, bad stretches, text stretches, and statistics. Pure.
+// Answers as columns to draw: numbers with gaps, and stretches that are silent, bad, null or text. Pure.
 
 import type { Answer, Row } from "./api";
+import { isBad, median, number, seconds, sum } from "./rows";
+import { ofReadings, ofWindows, type Statistics } from "./statistics";
 
 export interface Stretch {
   from: number;
   to: number;
   text: string;
+}
+
+export interface Last {
+  time: number;
+  value: number | null;
+  text: string | null;
 }
 
 export interface Line {
@@ -17,53 +25,56 @@ export interface Line {
   /** Empty for raw readings. */
   min: (number | null)[];
   max: (number | null)[];
+  /** Silence, at the edges of the window too. */
   gaps: [number, number][];
-  bad: number[];
+  bad: Stretch[];
+  nulls: Stretch[];
   texts: Stretch[];
   unit: string | null;
   points: number;
   readings: number;
+  /** The newest reading of the window. */
+  last: Last | null;
   tiers: Record<string, number>;
   took: number;
   warnings: string[];
   statistics: Statistics;
 }
 
-export interface Statistics {
-  count: number;
-  min: number | null;
-  max: number | null;
-  mean: number | null;
-  weighted: number | null;
-  deviation: number | null;
-  good: number | null;
+/** What is asked for: `to` is not after now. */
+export interface Asked {
+  from: number;
+  to: number;
 }
 
 const WINDOW: Record<string, number> = { minute: 60, hour: 3600, day: 86_400 };
-const number = (value: unknown): number | null => (typeof value === "number" ? value : null);
-const seconds = (text: unknown): number => Date.parse(String(text)) / 1000;
+const EDGE_SECONDS = 10; // what is under way is no silence yet
+const HELD_SECONDS = 3600; // a state whose usual interval is unknown
 
 /** `interval` is the sensor's usual one; silence of more than `factor` times that is a gap. */
-export function line(answer: Answer, interval: number | null, factor: number, offset = 0): Line {
+export function line(answer: Answer, interval: number | null, factor: number, offset = 0, asked: Asked | null = null): Line {
   const raw = answer.resolution === "raw";
   const window = WINDOW[answer.resolution] ?? 0;
   const rows = answer.rows;
   const at = rows.map((row) => seconds(raw ? row.timestamp : row.window_start) + offset);
   const usual = interval ?? median(at);
-  const silence = Math.max(usual * factor, window * 1.5, answer.thinned_by ? 4 * median(at) : 0);
+  const thinned = answer.thinned_by !== null;
+  const silence = Math.max(usual * factor, window * 1.5, thinned ? 4 * median(at) : 0);
   const made: Line = {
     resolution: answer.resolution,
-    thinned: answer.thinned_by !== null,
+    thinned,
     times: [],
     mean: [],
     min: [],
     max: [],
     gaps: [],
     bad: [],
+    nulls: [],
     texts: [],
     unit: null,
     points: rows.length,
-    readings: raw ? rows.length : sum(rows, "count") + sum(rows, "bad_count") + sum(rows, "text_count") + sum(rows, "null_count"),
+    readings: raw ? rows.length : ["count", "bad_count", "text_count", "null_count"].reduce((total, key) => total + sum(rows, key), 0),
+    last: lastOf(rows.at(-1), raw, offset),
     tiers: answer.tiers ?? {},
     took: answer.took_ms ?? 0,
     warnings: answer.warnings,
@@ -78,17 +89,44 @@ export function line(answer: Answer, interval: number | null, factor: number, of
       put(made, (before + time) / 2, null, null, null, raw);
     }
     const good = raw ? !isBad(row.quality) : true;
-    if (raw ? !good : Number(row.bad_count) > 0) made.bad.push(time);
     put(made, time, good ? number(raw ? row.value : row.mean) : null, number(row.min), number(row.max), raw);
+    const next = at[index + 1];
+    const held = window || (next !== undefined && !thinned && next - start <= silence ? next - start : usual);
+    if (raw ? !good : Number(row.bad_count) > 0) flag(made.bad, start, start + held);
+    if (raw ? row.value === null && typeof row.text !== "string" : Number(row.null_count) > 0) flag(made.nulls, start, start + held);
     const text = raw ? row.text : row.last_text;
     if (typeof text === "string") stretch(made.texts, text, start, start + (window || usual), silence);
     if (typeof row.unit === "string") made.unit = row.unit;
   });
+  const state = made.texts.at(-1);
+  if (asked && state) state.to = Math.max(state.to, Math.min(asked.to, state.to + (usual > 0 ? silence : HELD_SECONDS)));
+  if (asked && usual > 0) edges(made, asked, at[0], (at.at(-1) ?? 0) + window, Math.max(silence, EDGE_SECONDS));
   return made;
 }
 
-export function isBad(quality: unknown): boolean {
-  return quality === "bad";
+/** Silence before the first and behind the last point. */
+function edges(made: Line, { from, to }: Asked, first: number | undefined, last: number, silence: number): void {
+  if (first === undefined) made.gaps.push([from, to]);
+  else {
+    if (first - from > silence) made.gaps.unshift([from, first]);
+    if (to - last > silence) made.gaps.push([last, to]);
+  }
+}
+
+/** Where all of them are silent. */
+export function common(all: [number, number][][]): [number, number][] {
+  const [first = [], ...others] = all;
+  return others.reduce(
+    (some, more) => some.flatMap(([from, to]) => more.map(([start, end]): [number, number] => [Math.max(from, start), Math.min(to, end)]).filter(([start, end]) => start < end)),
+    first,
+  );
+}
+
+function lastOf(row: Row | undefined, raw: boolean, offset: number): Last | null {
+  if (!row) return null;
+  const text = raw ? row.text : row.last_text;
+  const time = seconds(raw ? row.timestamp : (row.last_timestamp ?? row.window_start)) + offset;
+  return { time, value: number(raw ? row.value : row.last), text: typeof text === "string" ? text : null };
 }
 
 function put(made: Line, time: number, mean: number | null, min: number | null, max: number | null, raw: boolean): void {
@@ -99,6 +137,12 @@ function put(made: Line, time: number, mean: number | null, min: number | null, 
   made.max.push(max);
 }
 
+function flag(stretches: Stretch[], from: number, to: number): void {
+  const last = stretches.at(-1);
+  if (last && last.to >= from - 1e-3) last.to = to;
+  else stretches.push({ from, to, text: "" });
+}
+
 function stretch(texts: Stretch[], text: string, from: number, to: number, silence: number): void {
   const last = texts.at(-1);
   const joined = last && from - last.to <= silence;
@@ -107,83 +151,14 @@ function stretch(texts: Stretch[], text: string, from: number, to: number, silen
   else texts.push({ from, to, text });
 }
 
-export function median(times: number[]): number {
-  const steps = times.slice(1).map((time, index) => time - (times[index] ?? 0));
-  steps.sort((a, b) => a - b);
-  return steps[steps.length >> 1] ?? 0;
-}
-
-function sum(rows: Row[], key: string): number {
-  return rows.reduce((total, row) => total + Number(row[key] ?? 0), 0);
-}
-
-/** Of all readings; where they were thinned only what thinning keeps is told: the extremes. */
-function ofReadings(answer: Answer): Statistics {
-  const good = answer.rows.filter((row) => typeof row.value === "number" && !isBad(row.quality));
-  const values = good.map((row) => Number(row.value));
-  const [min, max] = extremes(values);
-  if (answer.thinned_by !== null) {
-    return { count: 0, min, max, mean: null, weighted: null, deviation: null, good: null };
-  }
-  const mean = values.length ? values.reduce((a, b) => a + b, 0) / values.length : null;
-  const square = mean === null ? 0 : values.reduce((total, value) => total + (value - mean) ** 2, 0);
-  let area = 0;
-  let held = 0;
-  for (let index = 1; index < good.length; index += 1) {
-    const width = seconds(good[index]?.timestamp) - seconds(good[index - 1]?.timestamp);
-    if (width > 3600) continue;
-    area += Number(good[index - 1]?.value) * width;
-    held += width;
-  }
-  return {
-    count: values.length,
-    min,
-    max,
-    mean,
-    weighted: held ? area / held : mean,
-    deviation: mean === null ? null : Math.sqrt(square / values.length),
-    good: answer.rows.length ? answer.rows.filter((row) => !isBad(row.quality)).length / answer.rows.length : null,
-  };
-}
-
-function ofWindows(rows: Row[]): Statistics {
-  const full = rows.filter((row) => Number(row.count) > 0);
-  const count = sum(full, "count");
-  const mean = count ? sum(full, "sum") / count : null;
-  const carried = rows.filter((row) => typeof row.time_weighted_mean === "number"); // a value holds through bad ones
-  const held = carried.reduce((total, row) => total + Number(row.covered_us), 0);
-  const area = carried.reduce((total, row) => total + Number(row.time_weighted_mean ?? 0) * Number(row.covered_us), 0);
-  const spread = full.reduce(
-    (total, row) => total + Number(row.count) * (Number(row.stddev) ** 2 + (Number(row.mean) - (mean ?? 0)) ** 2),
-    0,
-  );
-  const all = rows.map((row) => Number(row.count) + Number(row.bad_count) + Number(row.null_count) + Number(row.text_count));
-  const weight = all.reduce((a, b) => a + b, 0);
-  const good = rows.reduce((total, row, index) => total + Number(row.good_ratio ?? 0) * (all[index] ?? 0), 0);
-  return {
-    count,
-    min: extremes(full.map((row) => Number(row.min)))[0],
-    max: extremes(full.map((row) => Number(row.max)))[1],
-    mean,
-    weighted: held ? area / held : null,
-    deviation: count ? Math.sqrt(spread / count) : null,
-    good: weight ? good / weight : null,
-  };
-}
-
-function extremes(values: number[]): [number | null, number | null] {
-  let low: number | null = null;
-  let high: number | null = null;
-  for (const value of values) {
-    if (low === null || value < low) low = value;
-    if (high === null || value > high) high = value;
-  }
-  return [low, high];
-}
-
 /** The value at a time: of the last point not after it, null within a gap. */
 export function valueAt(line: Line, time: number): number | null {
   return line.mean[place(line, time)] ?? null;
+}
+
+/** The words at a time; null where there are none. */
+export function textAt(line: Line, time: number): string | null {
+  return line.texts.find(({ from, to }) => from <= time && time < to)?.text ?? null;
 }
 
 /** The point nearest to a time that has a value; -1 without one. */

@@ -90,7 +90,7 @@ export class Strip {
     });
     const [left, right] = [x(Math.min(a, b)), x(Math.max(a, b))];
     this.element.replaceChildren(
-      svg("svg", { width, height: HEIGHT }, svg("path", { d: path }), svg("rect", { x: left.toFixed(1), y: 0.5, width: Math.max(2, right - left).toFixed(1), height: HEIGHT - 1 })),
+      svg("svg", { width, height: HEIGHT }, svg("path", { d: path, stroke: `var(--c${this.view.pens[0]?.colour ?? 0})` }), svg("rect", { x: left.toFixed(1), y: 0.5, width: Math.max(2, right - left).toFixed(1), height: HEIGHT - 1 })),
     );
   }
 }

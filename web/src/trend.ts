@@ -2,36 +2,36 @@
 
 import { ask, call, told, type LatestPage } from "./api";
 import { Chart, type Drawn } from "./chart";
-import { copy, download, fill, h, name, state } from "./dom";
-import { menu } from "./exports";
-import { duration, MAX_PENS, span, type Pen, type View } from "./link";
+import { copy, download, fill, h, state } from "./dom";
+import { Legend } from "./legend";
+import { freeColour, MAX_PENS, newPen, type Pen, type View } from "./link";
 import { Picker } from "./picker";
 import { showPoint } from "./point";
 import { Readout } from "./readout";
-import { line, median, type Line } from "./series";
+import { median } from "./rows";
+import { line, type Line } from "./series";
 import { Strip } from "./strip";
-import { count, moment } from "./words";
+import { shiftWords, showTools } from "./toolbar";
+import { count, period } from "./words";
 
-const RANGES = ["15min", "1h", "8h", "1d", "1w", "30d"];
 const LIVE_MS = 2_000;
 const SLOW_MS = 1_000;
 const POINTS = 2_000;
 /** So many readings are shown as they are; the service itself decides by whole hours. */
 const RAW_BELOW = 4_000;
 const MOST_RAW = 20_000;
-const SHIFTS: Record<string, string> = { "": "nothing", "1h": "an hour before", "1d": "the day before", "1w": "last week", "4w": "four weeks before" };
 
 export class Trend {
   readonly element: HTMLElement;
   readonly picker = new Picker((asset, sensor) => this.toggle(asset, sensor));
   private readonly note = h("p", { class: "note", role: "status" });
   private readonly tools = h("div", { class: "tools" });
-  private readonly pens = h("ul", { class: "pens" });
   private readonly blank = h("div");
   private readonly wait = h("div", { class: "wait" });
   private readonly point = h("aside", { class: "card point", "aria-label": "The chosen point", hidden: true });
   private readonly chart: Chart;
   private readonly strip: Strip;
+  private readonly legend: Legend;
   private readonly readout: Readout;
   private readonly intervals = new Map<string, number | null>();
   private lines: (Line | undefined)[] = [];
@@ -47,17 +47,19 @@ export class Trend {
   ) {
     this.chart = new Chart({
       zoom: (from, to) => this.window(from, to),
+      follow: () => this.hide(),
       cursor: (time) => this.cursor(time),
       pick: (drawn, point) => this.pick(drawn, point),
     });
     this.strip = new Strip(view, (from, to) => this.window(from, to));
-    this.readout = new Readout(view, { changed: () => this.go(), failed: (error) => this.say(told(error)) });
+    this.legend = new Legend(view, () => this.go(), (words) => this.say(words));
+    this.readout = new Readout(view, (error) => this.say(told(error)));
     this.element = h(
       "div",
       { class: "trend" },
       this.picker.element,
       h("button", { class: "choose", click: () => this.element.classList.toggle("choosing") }, "Choose sensors"),
-      h("section", { class: "main" }, this.tools, this.wait, this.pens, this.blank, this.chart.element, this.strip.element, this.note, this.point, this.readout.element),
+      h("section", { class: "main" }, this.tools, this.wait, this.legend.element, this.blank, this.chart.element, this.strip.element, this.note, this.point, this.readout.element),
     );
   }
 
@@ -114,7 +116,7 @@ export class Trend {
 
   private cursor(time: number | null): void {
     this.at = time;
-    if (!this.frame) this.frame = requestAnimationFrame(() => ((this.frame = 0), this.readout.show(this.lines, this.at)));
+    if (!this.frame) this.frame = requestAnimationFrame(() => ((this.frame = 0), this.legend.read(this.lines, this.at)));
   }
 
   /** The cursor to the next point of the first pen, for those without a mouse. */
@@ -146,7 +148,7 @@ export class Trend {
   private marked(): void {
     this.changed(false);
     this.chart.mark(this.view.marks);
-    this.readout.show(this.lines, this.at);
+    this.readout.show(this.lines);
   }
 
   private toggle(asset: string, sensor: string): void {
@@ -154,7 +156,7 @@ export class Trend {
     const index = pens.findIndex((pen) => pen.asset === asset && pen.sensor === sensor);
     if (index >= 0) pens.splice(index, 1);
     else if (pens.length >= MAX_PENS) return this.say(`A chart takes ${MAX_PENS} pens; remove one first.`);
-    else pens.push({ asset, sensor, step: false, own: false });
+    else pens.push(newPen(asset, sensor, freeColour(pens)));
     this.element.classList.remove("choosing");
     this.go();
   }
@@ -169,7 +171,7 @@ export class Trend {
       Object.assign(this.view, { from: now - (this.view.to - this.view.from), to: now });
     }
     const { pens, from, to, shift } = this.view;
-    this.showPens();
+    this.legend.show();
     if (!pens.length) return this.empty();
     if (this.chart.isEmpty) fill(this.blank, state("loading", "Loading readings …"));
     const began = performance.now();
@@ -201,7 +203,7 @@ export class Trend {
     this.chart.clear();
     this.strip.clear();
     this.lines = [];
-    this.readout.show([], null);
+    this.readout.show([]);
     fill(this.note);
     fill(this.blank, state("empty", "Choose a sensor on the left: search for it, or open an asset. Up to ten share the chart."));
   }
@@ -232,7 +234,7 @@ export class Trend {
     const usual = this.intervals.get(keyOf(pen)) ?? null;
     const few = resolution === "auto" && usual !== null && to - from <= usual * RAW_BELOW;
     const answer = await ask(pen.asset, pen.sensor, from, to, zone, few ? "raw" : resolution, few ? MOST_RAW : POINTS, signal);
-    return line(answer, usual, gap, offset);
+    return line(answer, usual, gap, offset, { from: from + offset, to: Math.min(to, Date.now() / 1000) + offset });
   }
 
   /** How often each pen's sensor usually speaks, by its newest readings; asked once. */
@@ -250,14 +252,16 @@ export class Trend {
 
   private drawn(one: Line, index: number, shifted: boolean): Drawn {
     const pen = this.view.pens[index];
-    return { title: pen ? `${pen.asset}/${pen.sensor}` : "", line: one, step: pen?.step ?? false, own: pen?.own ?? false, number: index, shifted };
+    const { asset, sensor, step, own, scale, colour } = pen ?? newPen("", "");
+    return { title: `${asset}/${sensor}`, line: one, step, own, scale, colour, number: index, shifted };
   }
 
   private draw(now: Line[], before: Line[]): void {
     const all = [...now.map((one, index) => this.drawn(one, index, false)), ...before.map((one, index) => this.drawn(one, index, true))];
     this.chart.draw(all, this.view.from, this.view.to, this.view.zone);
     this.chart.mark(this.view.marks);
-    this.readout.show(this.lines, this.at);
+    this.legend.read(this.lines, this.at);
+    this.readout.show(this.lines);
   }
 
   private pick(drawn: Drawn, point: number): void {
@@ -280,27 +284,25 @@ export class Trend {
     return h("button", { click: () => void show() }, "Go to its last readings");
   }
 
-  private showPens(): void {
-    fill(this.pens, ...this.view.pens.map((pen, index) => h("li", {}, h("span", { class: `swatch colour${index}`, "aria-hidden": "true" }), name(pen.asset, 24), " / ", name(pen.sensor, 24))));
-  }
-
   private showNote(lines: Line[], took: number): void {
     const points = lines.reduce((total, one) => total + one.points, 0);
     const resolutions = [...new Set(lines.map((one) => one.resolution))].join(", ");
     const thinned = lines.some((one) => one.thinned);
     const readings = lines.reduce((total, one) => total + one.readings, 0);
-    const from = thinned ? "thinned to real readings (M4)" : resolutions === "raw" ? "every reading" : `from ${count(readings)} readings`;
+    const from = thinned ? "points thinned to real readings (M4)" : resolutions === "raw" ? "points · every reading" : `points from ${count(readings)} readings`;
     const tiers = ["staging", "local", "cloud"].filter((tier) => lines.some((one) => one.tiers[tier]));
     const server = Math.max(0, ...lines.map((one) => one.took));
-    const { zone, shift } = this.view;
+    const { shift } = this.view;
     const warnings = [...new Set(lines.flatMap((one) => one.warnings))];
+    const key = (shown: boolean, kind: string, words: string): HTMLElement | null => (shown ? h("span", { class: "key-of" }, h("span", { class: `sign ${kind}`, "aria-hidden": "true" }), words) : null);
     fill(
       this.note,
-      h("strong", {}, resolutions),
-      ` · ${count(points)} points ${from} · extremes kept · `,
-      tiers.length ? `from ${tiers.join(", ")} in ${Math.round(server)} ms, here in ${Math.round(took)} ms · ` : `${Math.round(took)} ms · `,
-      `${moment(this.view.from, zone)} to ${moment(this.view.to, zone)} · ${zone}`,
-      shift ? ` · dashed: ${SHIFTS[span(shift)] ?? `${span(shift)} before`}` : null,
+      h("span", { class: "told" }, h("strong", {}, resolutions), ` · ${count(points)} ${from} · extremes kept · ${tiers.length ? `${tiers.join(", ")} answered` : "answered"} in ${Math.round(server)} ms, drawn in ${Math.round(took)} ms`),
+      key(lines.some((one) => one.gaps.length), "gap", "no readings"),
+      key(lines.some((one) => one.bad.length), "bad", "bad"),
+      key(lines.some((one) => one.nulls.length), "null", "null"),
+      shift ? h("span", { class: "key-of" }, `dashed: ${shiftWords(shift)}`) : null,
+      h("span", { class: "window" }, period(this.view.from, this.view.to, this.view.zone)),
       ...warnings.map((one) => h("span", { class: "warning" }, ` ⚠ ${one}`)),
     );
   }
@@ -314,62 +316,19 @@ export class Trend {
   }
 
   private showTools(): void {
-    const { view } = this;
-    const length = span(Math.round(view.to - view.from));
-    const button = (label: string, title: string, click: () => void, pressed?: boolean): HTMLElement =>
-      h("button", { title, click, "aria-pressed": pressed === undefined ? undefined : String(pressed) }, label);
-    const group = (...buttons: HTMLElement[]): HTMLElement => h("div", { class: "group" }, ...buttons);
-    fill(
-      this.tools,
-      group(...RANGES.map((range) => button(range, `The last ${range}, live`, () => this.live(duration(range)), view.live && range === length))),
-      group(
-        button("◀", "Earlier (left arrow)", () => this.key("ArrowLeft")),
-        button("▶", "Later (right arrow)", () => this.key("ArrowRight")),
-        button("−", "Zoom out (-)", () => this.key("-")),
-        button("+", "Zoom in (+)", () => this.key("+")),
-      ),
-      button("Live", "Follow now (L)", () => this.live(), view.live),
-      this.fixed(),
-      this.choice("Compare with", Object.keys(SHIFTS), view.shift ? span(view.shift) : "", (one) => (view.shift = duration(one)), (one) => SHIFTS[one] ?? one),
-      h(
-        "details",
-        { class: "menu" },
-        h("summary", {}, "Options"),
-        h(
-          "div",
-          {},
-          this.choice("Resolution", ["auto", "raw", "minute", "hour", "day"], view.resolution, (one) => (view.resolution = one)),
-          this.choice("Silence over", ["2", "5", "20", "100"], String(view.gap), (one) => (view.gap = Number(one)), (one) => `${one} × the usual interval`),
-        ),
-      ),
-      button("Copy link", "The chart as an address; its time stands still unless it is live (C)", () => this.key("c")),
-      menu(view, (text) => this.say(text), () => this.savePicture()),
-    );
-  }
-
-  /** From and to as one may type them, in UTC or as this browser's zone has them. */
-  private fixed(): HTMLElement {
-    const field = (label: string, seconds: number): HTMLInputElement =>
-      h("input", { type: "text", "aria-label": label, size: 20, value: new Date(seconds * 1000).toISOString().replace(/\.000Z$/, "Z") });
-    const [from, to] = [field("From", this.view.from), field("To", this.view.to)];
-    const set = (event: Event): void => {
-      event.preventDefault();
-      const [start, end] = [Date.parse(from.value) / 1000, Date.parse(to.value) / 1000];
-      if (start < end) this.window(start, end);
-      else this.say("From and to are times such as 2026-01-31T08:00:00+01:00, the second one later.");
-    };
-    return h("details", { class: "menu" }, h("summary", {}, "From, to"), h("form", { submit: set }, h("label", {}, "From ", from), h("label", {}, "To ", to), h("button", {}, "Show")));
-  }
-
-  private choice(label: string, options: string[], now: string, set: (one: string) => void, words = (one: string): string => one): HTMLElement {
-    const all = options.includes(now) ? options : [...options, now];
-    const select = h("select", { change: () => (set(select.value), this.go()) }, ...all.map((one) => h("option", { value: one, selected: one === now }, words(one))));
-    return h("label", {}, `${label} `, select);
+    showTools(this.tools, this.view, {
+      key: (key) => this.key(key),
+      live: (length) => this.live(length),
+      window: (from, to) => this.window(from, to),
+      changed: () => this.go(),
+      say: (words) => this.say(words),
+      picture: () => this.savePicture(),
+    });
   }
 
   private savePicture(): void {
     const { from, to, zone } = this.view;
-    this.chart.picture(`${moment(from, zone)} – ${moment(to, zone)} (${zone})`).toBlob((blob) => {
+    this.chart.picture(period(from, to, zone)).toBlob((blob) => {
       if (!blob) return;
       const url = URL.createObjectURL(blob);
       download(url, "trend.png");

@@ -1,9 +1,10 @@
 // Numbers, times and ages as people read them.
 
 const plain = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 6 });
+const LONGEST = 40;
 const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
 
-export const value = (one: number | null | undefined): string => (one === null || one === undefined ? "—" : plain.format(one));
+export const value = (one: number | null | undefined, text: string | null = null): string => text?.slice(0, LONGEST) ?? (one === null || one === undefined ? "—" : plain.format(one));
 export const count = (one: number): string => whole.format(one);
 
 export function age(seconds: number): string {
@@ -28,7 +29,7 @@ export const share = (one: number | null | undefined): string => (one === null |
 
 /** Date and 24 h time in the zone, with its offset: never to be mistaken. */
 export function moment(seconds: number, zone: string): string {
-  return new Intl.DateTimeFormat(undefined, {
+  const text = new Intl.DateTimeFormat(undefined, {
     timeZone: zone,
     year: "numeric",
     month: "2-digit",
@@ -40,4 +41,8 @@ export function moment(seconds: number, zone: string): string {
     hourCycle: "h23",
     timeZoneName: "shortOffset",
   }).format(new Date(seconds * 1000));
+  return text.replace("GMT", "UTC").replace(/UTC\+0$/, "UTC");
 }
+
+/** From when to when, with the zone's name. */
+export const period = (from: number, to: number, zone: string): string => `${moment(from, zone)} – ${moment(to, zone)} · ${zone}`;

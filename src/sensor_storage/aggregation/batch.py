@@ -41,6 +41,7 @@ class Batch:
     reached: list[Spanned] = field(default_factory=list)
     files: list[AggregateFile] = field(default_factory=list)
     readings: int = 0
+    mended: int = 0
     written_bytes: int = 0
 
     def write(self, disk: Disk, path: Path, data: memoryview, *, file: AggregateFile) -> str:
@@ -60,6 +61,7 @@ class Batch:
         self.reached += later.reached
         self.files += later.files
         self.readings += later.readings
+        self.mended += later.mended
         self.written_bytes += later.written_bytes
 
 

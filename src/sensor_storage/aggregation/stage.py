@@ -56,9 +56,13 @@ class AggregatePolicy:
 
 @dataclass(slots=True)
 class AggregateReport:
-    """What one round did; `more` says that due work is left, `blocked` what can't be made, and why."""
+    """What one round did; `more` says that due work is left, `blocked` what can't be made, and why.
+
+    `mended` of the `hours` had been made before: late readings reached them.
+    """
 
     hours: int = 0
+    mended: int = 0
     days: int = 0
     readings: int = 0
     files: int = 0
@@ -69,6 +73,7 @@ class AggregateReport:
     def add(self, later: "AggregateReport") -> None:
         """Take in a later round; what is left and what is blocked are as that round found them."""
         self.hours += later.hours
+        self.mended += later.mended
         self.days += later.days
         self.readings += later.readings
         self.files += later.files
@@ -169,6 +174,7 @@ class Aggregator:
         self._catalog.record(batch.records)
         self._catalog.record_files(batch.files)
         report.hours += len(batch.records)
+        report.mended += batch.mended
         report.more |= any(key.span == "hour" for key in batch.reached)
         report.files += len(batch.asides)
         report.written_bytes += batch.written_bytes
@@ -216,6 +222,7 @@ class Aggregator:
             digest = self._write_minutes(series, minutes, part, batch)
             rows[number] = Row(hour, digest, carry_in)
             out = carry_out(minutes)
+            batch.mended += number in known.carries
             if number not in known.carries or known.carries[number] != out:
                 changed.append(number)
             record = AggregateRecord(

@@ -40,7 +40,9 @@ class LampOut(BaseModel):
     lag_seconds: float | None = Field(
         description="How long ago, by Kafka's time, the least advanced partition is; null before that is known."
     )
-    to_upload: int | None = Field(description="Files that wait for the cold store; null where there is none.")
+    to_upload: int | None = Field(
+        description="Files of hours that are over and wait for the cold store; null where there is none."
+    )
 
 
 class Health(BaseModel):

@@ -35,7 +35,8 @@ class Reason:
 class Lamp:
     """Received against stored in readings; how far behind Kafka that is; what is on this disk alone.
 
-    `lag_seconds` is unknown before ingest has read, `to_upload` where there is no cold store.
+    `lag_seconds` is unknown before ingest has read, `to_upload`, the files of hours that are over, where there is
+    no cold store.
     """
 
     received: int
@@ -69,7 +70,7 @@ def lamp(snapshot: Snapshot) -> Lamp:
         dead_letters=maintain.dead_letters if maintain else 0,
         lag_messages=snapshot.lag,
         lag_seconds=snapshot.lag_seconds,
-        to_upload=cold.waiting if cold else None,
+        to_upload=cold.waiting_sealed if cold else None,
     )
 
 

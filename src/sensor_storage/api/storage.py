@@ -36,6 +36,9 @@ class Counts(BaseModel):
     due_aggregates: int = Field(
         default=0, description="Sensor-hours that are over and whose aggregates are to be made or mended."
     )
+    mended_aggregates: int = Field(
+        default=0, description="Sensor-hours made again because late readings reached them, since the start."
+    )
     staged_files: int = 0
 
 
@@ -79,7 +82,8 @@ class ColdStore(BaseModel):
     uploaded_files: int
     uploaded_bytes: int
     failures: int
-    waiting_files: int
+    waiting_files: int = Field(description="Not in the store yet, those of open hours among them.")
+    sealed_waiting_files: int = Field(description="Those of them whose hour is over.")
     failing_files: int
     oldest_waiting_hour: datetime | None = Field(
         description="The oldest hour of which readings are on this disk and in Kafka alone; none: all is safe."
@@ -184,6 +188,7 @@ def stats_of(snapshot: Snapshot, sizes: Sizes) -> Stats:
         counts.empty_messages = maintain.empty
         counts.gaps = maintain.gaps
         counts.due_aggregates = maintain.due_aggregates
+        counts.mended_aggregates = maintain.mended_aggregates
     oldest = sizes.oldest_staged
     return Stats(
         time=datetime.fromtimestamp(snapshot.now, UTC),
@@ -203,6 +208,7 @@ def _cold(status: ColdStatus, hour: int | None) -> ColdStore:
         uploaded_bytes=status.uploaded_bytes,
         failures=status.failures,
         waiting_files=status.waiting,
+        sealed_waiting_files=status.waiting_sealed,
         failing_files=status.failing,
         oldest_waiting_hour=None if hour is None else datetime.fromtimestamp(hour * 3600, UTC),
         away=status.away,

@@ -113,6 +113,12 @@ class LiveLine:
         self._acknowledged = acknowledged
         self._before: tuple[float, int] | None = None
 
+    @property
+    def writer(self) -> int:
+        """The process that consumes and writes, for those who want to kill it; 0 before there is one."""
+        workers = take_snapshot(self._layout, self._clock.now()).ingest
+        return workers[0].pid if workers else 0
+
     def text(self) -> str:
         """The line as of now."""
         snapshot = take_snapshot(self._layout, self._clock.now())

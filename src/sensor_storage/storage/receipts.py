@@ -112,9 +112,10 @@ class Receipt(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """What is to be uploaded: how many files, how many of them failed, and some errors."""
+    """What is to be uploaded: how many files, those of hours that are over, those that failed, and some errors."""
 
     files: int
+    sealed: int
     failed: int
     errors: tuple[str, ...]
 
@@ -176,13 +177,16 @@ class Receipts:
             for place, level, asset, sensor, period, tries in rows
         ]
 
-    def waiting(self) -> Waiting:
-        """What is in the queue."""
-        row = self._db.execute("SELECT COUNT(*), COALESCE(SUM(attempts > 0), 0) FROM upload_due").fetchone()
+    def waiting(self, sealed_before: int = 0) -> Waiting:
+        """What is in the queue; hours below `sealed_before` are over."""
+        row = self._db.execute(
+            "SELECT COUNT(*), COALESCE(SUM(place < ?), 0), COALESCE(SUM(attempts > 0), 0) FROM upload_due",
+            (sealed_before * PLACES_PER_HOUR,),
+        ).fetchone()
         errors = self._db.execute(
             "SELECT DISTINCT error FROM upload_due WHERE error != '' LIMIT 5"
         ).fetchall()
-        return Waiting(row[0], row[1], tuple(error for (error,) in errors))
+        return Waiting(row[0], row[1], row[2], tuple(error for (error,) in errors))
 
     def oldest_hour(self) -> int | None:
         """The oldest hour whose readings are to be uploaded."""

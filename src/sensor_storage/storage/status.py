@@ -93,6 +93,7 @@ class MaintainStatus(msgspec.Struct, frozen=True, kw_only=True):
     written_bytes: int
     last_round_seconds: float
     due_aggregates: int = 0
+    mended_aggregates: int = 0
     aggregate_files_written: int = 0
     aggregate_written_bytes: int = 0
     aggregated_readings: int = 0
@@ -110,7 +111,10 @@ def is_fresh(status: IngestStatus | MaintainStatus, now: float) -> bool:
 
 
 class ColdStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The worker beside the cold store, since its start; `kept` is by reason, of the last cleanup."""
+    """The worker beside the cold store, since its start; `kept` is by reason, of the last cleanup.
+
+    `waiting` files are not yet in the store, `waiting_sealed` of them are of hours that are over.
+    """
 
     worker: str
     pid: int
@@ -124,6 +128,7 @@ class ColdStatus(msgspec.Struct, frozen=True, kw_only=True):
     failures: int = 0
     last_upload_seconds: float = 0.0
     waiting: int = 0
+    waiting_sealed: int = 0
     failing: int = 0
     errors: tuple[str, ...] = ()
     away: bool = False

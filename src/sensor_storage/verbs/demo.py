@@ -23,6 +23,10 @@ Examples:
 
 The data stays; start it again and it goes on. Exit codes: 0 ended as told; 1 could not start."""
 _LINE_SECONDS = 1.0
+_TROUBLES = "/explore?" + "&".join(
+    [f"pen={pen}" for pen in ("press-1/temperature", "pump-1/flow", "kiln-1/draught", "press-1/alarm~step")]
+    + ["live=15min"]
+)
 
 
 @click.command("demo", epilog=EPILOG)
@@ -58,12 +62,16 @@ def command(data: Path, port: int | None, seconds: float | None, past: int, *, e
             plant.start()
             click.echo(_introduction(layout, port, broker.bootstrap_servers, service.pid))
             line = LiveLine(layout, clock, lambda: plant.acknowledged)
+            writer = 0
             ends = clock.monotonic() + seconds if seconds else None
             while not stop.wait(_LINE_SECONDS) and (ends is None or clock.monotonic() < ends):
                 before = service.pid
                 service.keep_running()
                 if service.pid != before:
                     _show(f"the service had ended; started again with process id {service.pid}", final=True)
+                if line.writer not in {0, writer}:
+                    writer = line.writer
+                    _show(f"kill -9 {writer}   # the writer; received = stored all the while", final=True)
                 _show(line.text())
         finally:
             click.echo("\nending …", err=True)
@@ -100,13 +108,19 @@ def _introduction(layout: Layout, port: int, bootstrap_servers: str, pid: int) -
 A plant of 100 machines publishes to Kafka at {bootstrap_servers}; its readings arrive below {data}/raw.
 Page http://127.0.0.1:{port}/ · API http://127.0.0.1:{port}/docs · log {data}/service.log
 
+See on the page:
+  http://127.0.0.1:{port}{_TROUBLES}
+      a spike every minute, a sensor that falls silent, a stretch of bad quality, alarms in words
+  http://127.0.0.1:{port}/explore?tab=pipeline
+      late readings that mend aggregates; files uploaded, proven and cleaned up
+
 Try, in another terminal:
   {program} ls --data {data}
   {program} status --data {data}
   {program} verify --data {data}
   curl -s 'http://127.0.0.1:{port}/azure/files?limit=3'     the hours that are over, uploaded and proven
   .venv/bin/python -c "import duckdb; print(duckdb.sql(\\"from '{data}/raw/press-1/*/*/*/*/*.parquet'\\"))"
-  kill -9 {pid}        # the service; watch it come back with nothing lost
+  kill -9 {pid}        # the whole service; watch it come back with nothing lost
 
 Ctrl-C ends everything.
 """
