@@ -33,7 +33,7 @@ NEED_DOCKER  = scripts/need.sh docker $(DOCKER)
 NEED_COMPOSE = scripts/need.sh compose $(DOCKER)
 NEED_CLUSTER = scripts/need.sh cluster $(KUBECTL)
 
-.PHONY: help install azurite run demo demo-azure test test-kafka check page pictures docs format bench proof proof-end proof-queries fuzz fuzz-api lock dist env-example clean \
+.PHONY: help install azurite run demo demo-azure test test-kafka check page pictures docs format bench proof proof-cold proof-end proof-queries fuzz fuzz-api lock dist env-example clean \
 	docker-build docker-run docker-push compose-dev compose-up compose-down k8s-deploy k8s-logs k8s-delete
 
 help:  ## Print these lines
@@ -178,6 +178,9 @@ fuzz-api: $(STAMP)  ## Ask the API ten thousand things nobody would write
 
 proof-queries: $(STAMP)  ## Ask ten thousand questions while every stage runs, each held against the truth of its moment
 	PYTHONPATH=tests $(BIN)/python scripts/ask_meanwhile.py
+
+proof-cold: install  ## Prove on 10,000 files that cleanup removes none wrongly, and uploads lose nothing
+	PYTHONPATH=tests $(BIN)/python scripts/cold_proofs.py
 
 proof-end: install  ## End the service by SIGTERM at fifty moments, with broker and cold store hanging in half
 	$(BIN)/python scripts/sigterm.py

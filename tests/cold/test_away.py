@@ -23,11 +23,11 @@ from support.cloud import (
     Asked,
     Cut,
     Line,
-    every,
     good,
     line_to,
 )
 from support.cold import Plant, blobs
+from support.cold_proofs import lost_answers
 from support.trees import HOUR
 
 MUCH_LATER = LATER + 30 * 86_400
@@ -89,20 +89,9 @@ def test_ten_minutes_of_trouble_cost_time_and_nothing_else(
 
 
 def test_an_answer_lost_after_the_store_did_what_was_asked_is_looked_up(tmp_path: Path, line: Line) -> None:
-    plant = plant_of(tmp_path, line, 30)
-    line.fault = every(3, "before the answer")
-    now = LATER
-    while plant.upload(now).waiting:
-        now += 600
-    line.fault = good
-    there = blobs(plant.store)
-    assert sorted(there) == plant.local()
-    for name, blob in there.items():
-        receipt = plant.catalog.receipts.find(name)
-        assert receipt is not None
-        assert (receipt.etag.strip('"'), receipt.size_bytes) == (blob.etag, blob.size_bytes)
-    assert plant.clean(MUCH_LATER).removed == 60
-    assert plant.offsets() == list(range(0, 300, 2))
+    found = lost_answers(Plant(tmp_path, container(line, f"away-{next(_NAMES)}")), line, 100)
+    assert (found["uploads"], found["wrong"], found["foreign"]) == (100, 0, 0)
+    assert found["writes_asked"] > 130
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.storage.verify import verify
 from support.aggregates import LATER
 from support.cold import FaultyStore, Plant, away, blobs, directory
+from support.cold_proofs import deletions
 from support.trees import HOUR, NOW
 
 
@@ -115,6 +116,18 @@ def test_a_file_whose_blob_is_not_as_it_was_uploaded_stays_and_is_uploaded_again
         assert again.kept == {"not uploaded": 1}
         assert "not a whole file" in "".join(plant.catalog.receipts.waiting().errors)
     assert plant.offsets() == EVEN
+
+
+def test_among_many_files_and_every_kind_of_harm_no_deletion_is_wrong(
+    tmp_path: Path, store: DirectoryStore
+) -> None:
+    found = deletions(tmp_path / "many", store, 300)
+    assert (found["files"], found["harmed"], found["removed"]) == (300, 60, 225)
+    assert (found["wrong"], found["lost_readings"]) == (0, 0)
+    assert (
+        found["then_removed"] == 45
+    )  # the whole ones, and those with late readings; the damaged need a person
+    assert found["left"] == 30
 
 
 def test_a_blob_that_another_service_has_added_to_is_looked_at_and_then_cleaned(

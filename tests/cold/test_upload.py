@@ -1,6 +1,5 @@
 """Uploads: every row there once, whoever else writes, whatever the store says or fails to say."""
 
-from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from sensor_storage.storage.digests import checked_digest
 from sensor_storage.storage.parquet import CheckedFile
 from support.aggregates import LATER
 from support.cold import FaultyStore, Plant, away, blobs, directory, every
+from support.cold_proofs import writers
 from support.trees import HOUR
 
 
@@ -179,28 +179,6 @@ def test_an_aggregate_waits_for_the_raw_blob_it_was_made_from(tmp_path: Path, st
 
 
 def test_eight_writers_of_the_same_blobs_lose_no_row(tmp_path: Path, store: DirectoryStore) -> None:
-    writers = [Plant(tmp_path / f"writer-{number}", store) for number in range(8)]
-
-    def work(number: int) -> None:
-        plant = writers[number]
-        for turn in range(5):
-            for hour in range(4):
-                start = ((turn * 8 + number) * 4 + hour) * 10
-                plant.arrive(range(start, start + 10), hour=HOUR - hour)
-            plant.compact()
-            plant.upload(LATER + turn)
-        for turn in range(20):
-            if not plant.catalog.receipts.waiting().files:
-                break
-            plant.compact()
-            plant.upload(LATER + 10_000 * (turn + 1))
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(work, range(8)))
-    last = Plant(tmp_path / "last", store)
-    for hour in range(4):
-        last.arrive([hour * 10], hour=HOUR - hour)
-    last.compact()
-    last.upload()
-    last.compact()
-    assert last.offsets() == [n for n in range(1600) if n % 2 == 0]
+    found = writers(lambda number: Plant(tmp_path / f"writer-{number}", store), 8, merges=3, hours=2)
+    assert (found["blobs"], found["rows"], found["lost"], found["double"]) == (4, 480, 0, 0)
+    assert found["united"] > 20
