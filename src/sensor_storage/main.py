@@ -211,6 +211,7 @@ def build_uploader(
         bytes_per_second=cold.upload_bytes_per_second,
         compression=settings.storage.parquet_compression,
         max_rows=plan_memory(settings.service.memory_limit).merge_rows,
+        access_tier=cold.azure_access_tier,
     )
     return Uploader(layout, Disk(layout.root), catalog, store, policy, stopped=stopped)
 

@@ -9,6 +9,7 @@ import pytest
 
 from sensor_storage.clock import SystemClock
 from sensor_storage.cold.files import ColdFiles
+from sensor_storage.cold.upload import Uploader, UploadPolicy
 from sensor_storage.demo.azurite import Azurite
 from sensor_storage.demo.kafka_jars import cache_folder
 from sensor_storage.errors import SensorStorageError, Transient
@@ -136,3 +137,17 @@ def test_half_a_blob_is_never_taken_for_one(tmp_path: Path, line: Line) -> None:
     line.fault = good
     plant.files = ColdFiles(plant.layout, plant.store, SystemClock(), 1_000_000_000)
     assert plant.offsets() == list(range(0, 10, 2))
+
+
+def test_blobs_go_to_the_tier_asked_for_and_small_ones_are_told_of_once(
+    tmp_path: Path, line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    plant = Plant(tmp_path, container(line, f"away-{next(_NAMES)}", tier="Cool"))
+    policy = UploadPolicy(access_tier="Cool")
+    uploader = Uploader(plant.layout, plant.disk, plant.catalog, plant.store, policy)
+    for hour in range(2):
+        plant.arrive(range(hour * 10, hour * 10 + 10), hour=HOUR - hour)
+        plant.compact()
+        assert uploader.run_once(LATER, None).uploaded == 2
+    assert [asked.tier for asked in line.asked if "parquet" in asked.path] == ["Cool"] * 4
+    assert [record.message for record in caplog.records].count("small_blobs") == 1

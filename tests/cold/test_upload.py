@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sensor_storage.cold.directory import DirectoryStore
+from sensor_storage.cold.pace import Pace
 from sensor_storage.cold.store import Refused
 from sensor_storage.errors import Transient
 from sensor_storage.storage.digests import checked_digest
@@ -182,3 +183,20 @@ def test_eight_writers_of_the_same_blobs_lose_no_row(tmp_path: Path, store: Dire
     found = writers(lambda number: Plant(tmp_path / f"writer-{number}", store), 8, merges=3, hours=2)
     assert (found["blobs"], found["rows"], found["lost"], found["double"]) == (4, 480, 0, 0)
     assert found["united"] > 20
+
+
+def test_uploads_go_no_faster_than_they_may() -> None:
+    clock, waits = [100.0], list[float]()
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        clock[0] += seconds
+
+    pace = Pace(1_000_000, now=lambda: clock[0], wait=wait)
+    for _ in range(10):
+        pace.take(500_000)
+    assert sum(waits) == pytest.approx(4.5)  # the tenth begins when nine times half a second are over
+    clock[0] += 60
+    pace.take(500_000)
+    assert waits[-1] == 0  # what was not used is not saved up, and nobody waits for it
+    Pace(0, now=lambda: 1 / 0, wait=wait).take(1)

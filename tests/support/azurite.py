@@ -16,7 +16,7 @@ class Endpoint(Protocol):
 
 
 def container(
-    azurite: Endpoint, name: str, *, key: str = KEY, create: bool = True, max_retries: int = 1
+    azurite: Endpoint, name: str, *, key: str = KEY, create: bool = True, max_retries: int = 1, tier: str = ""
 ) -> ColdStore:
     """A container of that name, made if it may be."""
     place = Place(
@@ -25,6 +25,7 @@ def container(
         key=key,
         endpoint=azurite.endpoint,
         create_container=create,
+        access_tier=tier,
         max_retries=max_retries,
         timeout=timedelta(seconds=20),
     )

@@ -12,11 +12,12 @@ from sensor_storage.demo.azurite import ACCOUNT, Azurite
 
 
 class Asked(NamedTuple):
-    """A request as it came, with the number it has."""
+    """A request as it came, with the number it has, and the tier it asks for."""
 
     number: int
     method: str
     path: str
+    tier: str | None = None
 
     @property
     def writes(self) -> bool:
@@ -66,9 +67,9 @@ class Line:
         """Where the store is asked through it."""
         return f"http://127.0.0.1:{self.port}/{ACCOUNT}"
 
-    def comes(self, method: str, path: str) -> Asked:
+    def comes(self, method: str, path: str, tier: str | None) -> Asked:
         with self._lock:
-            asked = Asked(len(self.asked), method, path)
+            asked = Asked(len(self.asked), method, path, tier)
             self.asked.append(asked)
         return asked
 
@@ -113,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _any(self) -> None:
         line = self.through
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        fault = line.fault(line.comes(self.command, self.path))
+        fault = line.fault(line.comes(self.command, self.path, self.headers.get("x-ms-access-tier")))
         if isinstance(fault, Answer):
             self._say(fault.status, {**fault.headers, "x-ms-error-code": fault.code}, _error(fault.code))
             return

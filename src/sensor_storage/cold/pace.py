@@ -1,14 +1,23 @@
 """A bound on bytes a second, over all threads."""
 
 import time
+from collections.abc import Callable
 from threading import Lock
 
 
 class Pace:
     """Lets each one wait until its bytes are due; 0 is no bound."""
 
-    def __init__(self, bytes_per_second: int) -> None:
+    def __init__(
+        self,
+        bytes_per_second: int,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        wait: Callable[[float], object] = time.sleep,
+    ) -> None:
         self._rate = bytes_per_second
+        self._now = now
+        self._wait = wait
         self._lock = Lock()
         self._free_at = 0.0
 
@@ -17,7 +26,7 @@ class Pace:
         if not self._rate:
             return
         with self._lock:
-            now = time.monotonic()
+            now = self._now()
             start = max(now, self._free_at)
             self._free_at = start + size / self._rate
-        time.sleep(start - now)
+        self._wait(start - now)

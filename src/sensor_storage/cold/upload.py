@@ -41,6 +41,10 @@ from sensor_storage.storage.parquet import CheckedFile
 from sensor_storage.storage.receipts import PLACES_PER_HOUR, Due, Level, Receipt
 
 _PAGE: Final = 200
+_TIERS_OF_LARGE_BLOBS: Final = {"Cool", "Cold", "Archive"}
+_CHARGED_BYTES: Final = 128 * 1024
+"""As so large, at least, each blob of those tiers is charged."""
+
 _RIVALS: Final = 20
 """So often a blob may be written by others between our look and our write before it is left for later."""
 
@@ -84,13 +88,14 @@ class UploadReport:
 
 @dataclass(frozen=True, slots=True)
 class UploadPolicy:
-    """How many files at once, the first wait after a failure, and bytes a second (0: no bound)."""
+    """How many files at once, the first wait after a failure, bytes a second (0: no bound), and the blobs' tier."""
 
     workers: int = 4
     retry_delay_seconds: float = 5.0
     bytes_per_second: int = 0
     compression: str = "zstd"
     max_rows: int = 400_000
+    access_tier: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +157,7 @@ class Uploader:
         self._pace = Pace(policy.bytes_per_second)
         self._away_rounds = 0
         self._quiet_until = 0.0
+        self._told_of_size = False
         self._unite = Unite(layout, disk, policy.compression, policy.max_rows)
 
     def run_once(self, now: float, sealed_before: int | None) -> UploadReport:
@@ -166,6 +172,7 @@ class Uploader:
                 self._pass(pool, now, sealed_before, report)
                 if not report.postponed or report.uploaded == before or report.away:
                     break
+        self._warn_of_small_blobs(report)
         report.waiting = self._receipts.waiting().files
         self._away_rounds = self._away_rounds + 1 if report.away else 0
         self._quiet_until = now + self._doubled(self._away_rounds - 1) if report.away else 0.0
@@ -175,6 +182,16 @@ class Uploader:
         """Wait for nothing: what failed is tried again in the next round."""
         self._receipts.try_all_now()
         self._quiet_until = 0.0
+
+    def _warn_of_small_blobs(self, report: UploadReport) -> None:
+        """Once, and with the figures: small blobs in a tier for large ones cost more than in Hot."""
+        mean = report.bytes / max(report.uploaded, 1)
+        tier = self._policy.access_tier
+        if tier in _TIERS_OF_LARGE_BLOBS and 0 < mean < _CHARGED_BYTES and not self._told_of_size:
+            self._told_of_size = True
+            times = round(_CHARGED_BYTES / mean, 1)
+            hint = f"they are charged as {times} times their size; AZURE_ACCESS_TIER=Hot may cost less"
+            _log.warning("small_blobs", tier=tier, mean_bytes=round(mean), hint=hint)
 
     def _pass(
         self, pool: ThreadPoolExecutor, now: float, sealed_before: int | None, report: UploadReport
