@@ -21,5 +21,5 @@ def taken(words: Sequence[str], environment: Mapping[str, str] = os.environ) -> 
         "status": process.returncode,
         "cpu_seconds": round(used.ru_utime + used.ru_stime, 2),
         "wall_seconds": round(time.monotonic() - began, 2),
-        "largest_memory_mb": used.ru_maxrss // 1000,
+        "largest_memory_mb": used.ru_maxrss * 1024 // 1_000_000,
     }

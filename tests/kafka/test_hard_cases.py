@@ -68,7 +68,7 @@ def one(tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str) -> Iterator[M
 
 
 def test_retention_that_overtakes_a_running_consumer_leaves_a_recorded_gap(
-    one: Member, broker: EmbeddedBroker, topic_prefix: str
+    one: Member, broker: EmbeddedBroker, topic_prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     produce(broker.bootstrap_servers, topic_prefix, _messages(0, 10))
     one.until(lambda: one.messages() == 10, "it reads")
@@ -79,6 +79,7 @@ def test_retention_that_overtakes_a_running_consumer_leaves_a_recorded_gap(
     one.until(lambda: one.messages() == 25, "it goes on behind the gap")
     assert one.gaps() == [(10, 25)]
     assert one.ingest.counts.gaps == 1
+    assert {"position_gone", "offsets_jumped"} <= {*caplog.messages}
     assert _values(one.layout) == [*range(10), *range(25, 40)]
     _sound(one.layout)
 
@@ -132,7 +133,7 @@ def test_a_group_whose_offsets_were_deleted_writes_nothing_again(
 
 @pytest.mark.parametrize("length", [3, 30], ids=["shorter", "longer"])
 def test_a_topic_made_anew_between_two_looks_is_read_whole_under_its_new_id(
-    one: Member, broker: EmbeddedBroker, topic_prefix: str, length: int
+    one: Member, broker: EmbeddedBroker, topic_prefix: str, length: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     produce(broker.bootstrap_servers, topic_prefix, _messages(0, 10))
     one.until(lambda: one.messages() == 10, "it reads")
@@ -144,6 +145,7 @@ def test_a_topic_made_anew_between_two_looks_is_read_whole_under_its_new_id(
     one.look_for_topics()
     one.until(lambda: one.messages() == 10 + length, "it reads the new one from its beginning")
     assert len({entry.source.topic_id for entry in one.entries()}) == 2
+    assert "topic_recreated" in caplog.messages
     assert _values(one.layout) == [*range(10), *range(100, 100 + length)]
     _sound(one.layout)
 
@@ -241,7 +243,9 @@ def test_a_broker_killed_and_started_again_costs_nothing(tmp_path: Path) -> None
         _sound(layout)
 
 
-def test_a_log_cut_off_and_grown_again_is_read_under_its_new_epoch(tmp_path: Path) -> None:
+def test_a_log_cut_off_and_grown_again_is_read_under_its_new_epoch(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """An unclean election loses acknowledged messages; other ones then have their offsets."""
     with EmbeddedBroker(tmp_path / "kafka") as broker:
         create_topic(broker.bootstrap_servers, "a")
@@ -267,6 +271,7 @@ def test_a_log_cut_off_and_grown_again_is_read_under_its_new_epoch(tmp_path: Pat
         with member(layout, broker.bootstrap_servers, "a", group="g") as second:
             second.until(lambda: second.messages() == 180, "it reads what has taken their place", seconds=40)
             assert second.gaps() == []
+        assert "position_gone" in caplog.messages
         assert _values(layout) == [*range(100), *range(1000, 1080)]
         _sound(layout)
 

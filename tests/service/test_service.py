@@ -113,6 +113,8 @@ def test_what_retention_took_is_a_gap_in_the_ledger_and_shown(
         assert service.stop() == 0
     assert _verified(service)["gaps"] == 1
     assert "gap 10…24" in service.run("verify").stdout
+    assert "gaps       1" in service.run("status").stdout
+    assert "offsets_jumped" in service.events()
 
 
 @pytest.mark.parametrize("length", [3, 30], ids=["shorter", "longer"])
@@ -134,6 +136,27 @@ def test_a_topic_made_anew_while_stopped_is_read_from_its_beginning(
         service.wait_for_messages(10 + length)
         assert service.stop() == 0
     assert _verified(service)["readings"] == 10 + length
+    assert "topic_recreated" in service.events()
+
+
+def test_a_broker_that_is_gone_is_told_of_and_when_it_is_back_nothing_is_missing(tmp_path: Path) -> None:
+    with EmbeddedBroker(tmp_path / "kafka") as broker:
+        create_topic(broker.bootstrap_servers, "sensor-data-a")
+        produce(broker.bootstrap_servers, "sensor-data-a", _narrow(0, 100))
+        with running(tmp_path / "data", broker.bootstrap_servers, "sensor-data-") as service:
+            service.wait_for_messages(100)
+            broker.kill()
+            wait_until(lambda: read_ingest(service.layout)[0].kafka_error, "it notices", seconds=60)
+            seen = service.run("status")
+            assert seen.returncode == 1
+            assert "Kafka does not answer" in seen.stdout
+            broker.start()
+            produce(broker.bootstrap_servers, "sensor-data-a", _narrow(100, 100))
+            service.wait_for_messages(200, seconds=60)
+            wait_until(lambda: not read_ingest(service.layout)[0].kafka_error, "it says so")
+            assert service.stop() == 0
+        assert {"broker_unreachable"} <= service.events()
+    assert _verified(service)["readings"] == 200
 
 
 def test_sigterm_with_a_dead_broker_ends_within_30_seconds_and_loses_nothing(tmp_path: Path) -> None:
@@ -166,6 +189,7 @@ def test_a_topic_made_anew_while_it_is_read_is_read_from_its_beginning_under_its
         service.wait_for_messages(10 + length, seconds=45)
         assert service.stop() == 0
     assert _verified(service)["readings"] == 10 + length
+    assert "topic_recreated" in service.events()
 
 
 def test_a_full_staging_area_pauses_consumption_which_goes_on_by_itself(

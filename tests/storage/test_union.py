@@ -7,7 +7,7 @@ from hashlib import blake2b
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensor_storage.model import Series, Source
@@ -75,6 +75,7 @@ def _unsorted(block: Readings) -> list[Row]:
     return [row for place in range(len(block)) for row in rows_of(block.slice(place, place + 1))]
 
 
+@settings(deadline=None)
 @given(st.lists(rows, max_size=25), st.randoms(use_true_random=False))
 def test_union_equals_a_dictionary_by_identity_in_any_order_and_grouping(
     items: list[tuple[object, ...]], chance: random.Random

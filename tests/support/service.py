@@ -1,6 +1,7 @@
 """The real service as a child process, on a directory of the test's."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -84,6 +85,10 @@ class Service:
         return subprocess.run(
             [*PROGRAM, *words], env=self._environment, capture_output=True, text=True, check=False
         )
+
+    def events(self) -> set[str]:
+        """The names of the events it has told of."""
+        return {json.loads(line)["event"] for line in self._log.read_text().splitlines()}
 
     def log(self) -> str:
         """The end of what it told."""

@@ -38,9 +38,11 @@ def test_one_screen_tells_lamp_workers_staging_files_and_disk(run: Run, layout: 
         "raw",
         "aggregates",
         "letters",
+        "gaps",
         "disk",
     ]
     assert "400 readings wait" in done.out
+    assert "gaps       1 · Kafka had let messages go" in done.out
 
 
 def test_what_is_amiss_stands_there_with_what_to_do(run: Run, layout: Layout) -> None:

@@ -168,7 +168,7 @@ def _maintain(status: MaintainStatus, now: float) -> Iterator[Reason]:
         yield end
         return
     for path, why in sorted(status.blocked.items()):
-        hint = "run `sensor-storage verify`; keep the file for inspection, do not edit it"
+        hint = "run `sensor-storage verify --repair`, which sets it aside and reads it from Kafka again"
         yield Reason(State.DEGRADED, status.worker, f"blocked by {path}: {why}", hint, unready=False)
     missing = status.received_readings - status.stored_readings
     if missing > 0:

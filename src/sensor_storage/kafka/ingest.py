@@ -217,6 +217,10 @@ class Ingest(GroupHandler):
         for key, start in starts.items():
             self.positions.start(key, start.offset)
             self._note_jump(key, start)
+        if anew := {
+            topic for (topic, _), start in starts.items() if self._coverage.knew(topic, start.topic_id)
+        }:
+            _log.warning("topic_recreated", topics=sorted(anew))
         if self.paused:
             self.consumer.pause()
         _log.info("partitions_assigned", count=len(starts))

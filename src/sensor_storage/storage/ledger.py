@@ -135,6 +135,11 @@ class Coverage:
             (ranges[-1][1] for source, ranges in self._ranges.items() if source[:3] == wanted), default=0
         )
 
+    def knew(self, topic: str, topic_id: str) -> bool:
+        """Is it a topic of which only messages under other ids are answered for?"""
+        ids = {source.topic_id for source in self._ranges if source.topic == topic} - {""}
+        return bool(topic_id and ids) and topic_id not in ids
+
     def __contains__(self, address: tuple[Source, int]) -> bool:
         """Is this address answered for?"""
         source, offset = address

@@ -1,10 +1,12 @@
 """Format 1 of every Parquet file this service writes: its encodings, and its bytes behind a checked digest."""
 
 import os
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -147,27 +149,36 @@ class CheckedFile:
             series = SeriesColumn(coded_column(batch["asset_id"]), coded_column(batch["sensor_name"]))
             yield series, batch["timestamp"].view(pa.int64()).to_numpy()
 
+    @cached_property
+    def _bounds(self) -> list[int]:
+        """Where each row group starts, and the end of the last."""
+        metadata = self.parquet.metadata
+        sizes = (metadata.row_group(number).num_rows for number in range(metadata.num_row_groups))
+        return [*accumulate(sizes, initial=0)]
+
     def groups(self) -> list[RowGroup]:
         """The row groups, by their statistics."""
+        return self._row_groups
+
+    @cached_property
+    def _row_groups(self) -> list[RowGroup]:
         metadata = self.parquet.metadata
         time, offset = (metadata.schema.names.index(name) for name in ("timestamp", "kafka_offset"))
         found: list[RowGroup] = []
-        start = 0
-        for number in range(metadata.num_row_groups):
+        for number, (start, stop) in enumerate(pairwise(self._bounds)):
             group = metadata.row_group(number)
             times: Any = group.column(time).statistics
             offsets: Any = group.column(offset).statistics
             found.append(
                 RowGroup(
                     start,
-                    start + group.num_rows,
+                    stop,
                     times.min_raw,
                     times.max_raw,
                     offsets.min_raw,
                     offsets.max_raw,
                 )
             )
-            start += group.num_rows
         return found
 
     def readings(self) -> Readings:
@@ -176,20 +187,12 @@ class CheckedFile:
 
     def rows(self, start: int, stop: int) -> Readings:
         """The rows from `start` up to `stop`, reading only their row groups."""
-        groups: list[int] = []
-        first = seen = 0
-        metadata = self.parquet.metadata
-        for group in range(metadata.num_row_groups):
-            count = metadata.row_group(group).num_rows
-            if seen < stop and seen + count > start:
-                if not groups:
-                    first = seen
-                groups.append(group)
-            seen += count
-        if not groups:
+        if start >= min(stop, self._bounds[-1]):
             return Readings.empty()
+        first, last = bisect_right(self._bounds, start) - 1, bisect_left(self._bounds, stop)
+        groups = [*range(first, min(last, len(self._bounds) - 1))]
         rows = self.parquet.read_row_groups(groups, use_threads=False)
-        return from_arrow(rows.slice(start - first, stop - start))
+        return from_arrow(rows.slice(start - self._bounds[first], stop - start))
 
 
 def _varies(column: Any) -> bool:  # noqa: ANN401 - a chunked array

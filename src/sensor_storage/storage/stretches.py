@@ -19,8 +19,8 @@ from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.parquet import CheckedFile, RowGroup
 from sensor_storage.storage.readings import Readings, overlap, union
 
-SCRATCH_GROUP_ROWS = 1 << 12
-"""Small, for one group of each span is in memory when they are merged."""
+SCRATCH_GROUP_ROWS = 1 << 13
+"""Small, for one group of each span may be in memory when they are merged; but each takes 14 KB as metadata."""
 
 _BINS = 1 << 16
 _END_OF_TIME = int(np.iinfo(np.int64).max)

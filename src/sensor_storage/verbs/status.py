@@ -153,6 +153,10 @@ def screen(report: Report) -> Iterator[str]:
     yield _row("raw", f"{stats.counts.hour_files:,} hour files · {decimal(stats.size_bytes['raw'])}")
     yield _row("aggregates", _aggregates(stats))
     yield _row("letters", f"{stats.counts.dead_letters:,} · {decimal(stats.size_bytes['deadletter'])}")
+    if stats.counts.gaps:
+        yield _row(
+            "gaps", f"{stats.counts.gaps:,} · Kafka had let messages go before they were read; see verify"
+        )
     if stats.cold:
         yield _row("cold store", _cold(stats.cold, stats.time))
     yield _row("disk", f"{decimal(stats.disk.free_bytes)} free of {decimal(stats.disk.size_bytes)}")
