@@ -62,11 +62,12 @@ def main() -> int:
     """Measure quietly, then under load; print a JSON line each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sensors", type=int, default=100)
+    parser.add_argument("--hours", type=int, default=24, help="Of the day; fewer only try it out.")
     parser.add_argument("--rate", type=int, help="Readings a second; by default half of the top speed.")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        stored = store(root / "data", chosen.sensors)
+        stored = store(root / "data", chosen.sensors, chosen.hours)
         with EmbeddedBroker(root / "kafka", cache=cache_folder(environ)) as broker:
             servers = broker.bootstrap_servers
             _simulate(servers, "max", "--messages", str(_BACKLOG)).wait()

@@ -47,9 +47,10 @@ def main() -> int:
     """Make the directory, ask, print a JSON line a question and way. Exit 1 where ours takes longer than it may."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sensors", type=int, default=100)
+    parser.add_argument("--hours", type=int, default=24, help="Of the day; fewer only try it out.")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        return ask(store(Path(folder), chosen.sensors))
+        return ask(store(Path(folder), chosen.sensors, chosen.hours))
 
 
 def ask(stored: Stored) -> int:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from sensor_storage.aggregation.files import read_columns
 from sensor_storage.clock import ManualClock, SystemClock
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.model import Series
+from sensor_storage.query.columns import ColumnCache
 from sensor_storage.query.queries import Queries
 from sensor_storage.query.question import Asked, Interval, Question, Resolution
 from sensor_storage.storage.layout import Layout
@@ -163,8 +165,46 @@ def test_cold_files_are_brought_once_and_then_opened_like_others(tmp_path: Path)
         brought = {name.removeprefix("cold/") for name in first.files if name.startswith("cold/")}
         assert brought == set(blobs)
         again = ask(queries, asked)
-        assert len(again.files) == 24
+        assert len(again.files) == (24 if resolution == "raw" else 0)
         assert all(name.startswith("cache/") and count == 1 for name, count in again.files.items())
+
+
+def test_minutes_that_were_read_lately_are_not_opened_again_until_they_are_made_again(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "raw")
+    arrive(layout, FIRST_DAY)
+    aggregate(layout)
+    queries = Queries(layout, ManualClock(LATER))
+    minutes = replace(ONE, resolution="minute")
+    for fields, files in (
+        (("max",), minute_files(range(24))),
+        (("max",), []),
+        ((), minute_files(range(24))),
+        (("max",), []),
+    ):
+        assert ask(queries, replace(minutes, fields=fields)).files == dict.fromkeys(files, 1)
+    late = [*FIRST_DAY, Reading(DAY + 5 * HOUR + 1, 777.0)]
+    arrive(layout, late, [len(FIRST_DAY)])
+    aggregate(layout)
+    changed = ask(queries, minutes)
+    assert changed.files == dict.fromkeys(minute_files([5]), 1)
+    answer = queries.answer(minutes)
+    assert 777.0 in [row["max"] for table in answer.tables for row in table.to_pylist()]
+
+
+def test_so_many_bytes_of_minutes_are_held_and_no_more(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "raw")
+    arrive(layout, FIRST_DAY)
+    aggregate(layout)
+    paths = [layout.root / name for name in minute_files(range(24))]
+    one = ColumnCache().read(paths[0], ["min", "max"])
+    cache = ColumnCache(max_bytes=10 * (one.nbytes + 500))
+    for path in paths:
+        cache.read(path, ["min", "max"])
+    with opening(layout.root) as found:
+        for path in (*paths[-9:], *paths[:2]):
+            cache.read(path, ["min", "max"])
+    assert found.files == dict.fromkeys(minute_files(range(2)), 1)
+    assert cache.read(paths[0], ["min", "max"]) == read_columns(paths[0], ["min", "max"])
 
 
 def test_the_newest_reading_takes_one_file(layout: Layout) -> None:

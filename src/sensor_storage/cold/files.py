@@ -24,6 +24,7 @@ _QUIET_SECONDS: Final = 20.0
 """After a failure the store is left alone for so long, so that nobody waits for it again and again."""
 
 _LOOKS: Final = 10
+_NANOSECONDS: Final = 1_000_000_000
 _T = TypeVar("_T")
 
 
@@ -55,7 +56,9 @@ class ColdFiles:
             raise FileNotFoundError(path)
         copy = self._copy(digest)
         try:
-            os.utime(copy)  # least recently used goes first
+            status = copy.stat()
+            # Least recently used goes first. When it was written stays: by that a reader knows the file again.
+            os.utime(copy, ns=(int(self._clock.now() * _NANOSECONDS), status.st_mtime_ns))
         except FileNotFoundError:
             copy = self._bring(name)
         return copy
@@ -120,7 +123,7 @@ class ColdFiles:
                 return
             copies = [(path.stat(), path) for path in self._layout.cache.glob("*/*.parquet")]
             held = sum(status.st_size for status, _ in copies)
-            for status, path in sorted(copies, key=lambda item: item[0].st_mtime_ns)[:-1]:
+            for status, path in sorted(copies, key=lambda item: item[0].st_atime_ns)[:-1]:
                 if held <= self._max_bytes:
                     break
                 remove_hint(path)

@@ -23,6 +23,7 @@ from sensor_storage.clock import Clock
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.errors import SensorStorageError
 from sensor_storage.model import MICROSECONDS_PER_HOUR, SensorHour, Series
+from sensor_storage.query.columns import ColumnCache
 from sensor_storage.query.directory import Directory
 from sensor_storage.query.planner import UNKNOWN_HOUR_ROWS, Evenly, Known, Plan, plan, reckoned
 from sensor_storage.query.question import ALL, Interval, Question
@@ -129,6 +130,7 @@ class Queries:
         self.limits = limits or Limits()
         self.parameters = parameters or Parameters()
         self.staged = StagedView(layout)
+        self.columns = ColumnCache()
 
     def answer(self, question: Question, watch: Watch | None = None, limits: Limits | None = None) -> Answer:
         """The answer, begun. NothingStored for names nobody knows, TooMuch for more rows than may be."""
@@ -156,7 +158,13 @@ class Queries:
             schema = window_schema(question.fields)
             raw = RawReader(sources, watch)
             windows = WindowReader(
-                self.layout, sources, raw, watch, parameters=self.parameters, schema=schema
+                self.layout,
+                sources,
+                raw,
+                watch,
+                parameters=self.parameters,
+                cache=self.columns,
+                schema=schema,
             )
             not_made = {one: self._open(one, asked, catalog, sources, windows) for one in series}
         tables = (table for one in series for table in windows.tables(one, asked, not_made[one]))

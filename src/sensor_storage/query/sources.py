@@ -24,6 +24,7 @@ from sensor_storage.storage.stretches import Stretch
 _T = TypeVar("_T")
 _SECONDS_PER_HOUR = 3600
 _DECEMBER = 12
+_DAY = 2
 _FIRST_HOUR, _LAST_HOUR = (
     int(datetime(year, month, 1, tzinfo=UTC).timestamp()) // _SECONDS_PER_HOUR
     for year, month in ((1, 1), (9999, 12))
@@ -86,28 +87,21 @@ class Sources:
             return sorted({*cold, *here, *catalog.cold_hours(series, hours.start, hours.stop - 1)})
 
     def _here(self, series: Series, hours: range) -> list[int]:
-        found = _folders(self._layout, series.asset, hours)
+        found = _hours_of_days(self._layout, series.asset, hours)
         return [hour for hour in found if self._layout.hour_file(SensorHour(series, hour)).exists()]
 
 
-def _folders(layout: Layout, asset: str, hours: range) -> Iterator[int]:
-    """Hours whose folder there is. Where a year, month or day has none, its hours are passed over at once."""
+def _hours_of_days(layout: Layout, asset: str, hours: range) -> Iterator[int]:
+    """The hours of days that have a folder. Where a year or month has none, its hours are passed over at once."""
     hour, stop = max(hours.start, _FIRST_HOUR), min(hours.stop, _LAST_HOUR)
-    known: tuple[Path, ...] = ()
     while hour < stop:
         start = datetime.fromtimestamp(hour * _SECONDS_PER_HOUR, UTC)
-        folder = layout.hour_folder(asset, start)
-        above = (folder.parents[2], folder.parents[1], folder.parent)
-        missing = next(
-            (depth for depth, path in enumerate(above) if path not in known and not path.is_dir()), None
-        )
-        if missing is not None:
-            hour = _next(start, missing)
-            continue
-        known = above
-        if folder.is_dir():
-            yield hour
-        hour += 1
+        folders = list(layout.hour_folder(asset, start).parents)[2::-1]
+        missing = next((depth for depth, folder in enumerate(folders) if not folder.is_dir()), None)
+        behind = min(stop, _next(start, _DAY if missing is None else missing))
+        if missing is None:
+            yield from range(hour, behind)
+        hour = behind
 
 
 def _next(start: datetime, depth: int) -> int:

@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sensor_storage.aggregation.carry import Carry, carry_out, time_weighted
-from sensor_storage.aggregation.files import SCHEMA, Parameters, read_aggregate, read_columns, to_table
+from sensor_storage.aggregation.files import SCHEMA, Parameters, read_aggregate, to_table
 from sensor_storage.aggregation.join import join, mixed
 from sensor_storage.aggregation.plan import reached_hours
 from sensor_storage.aggregation.raw_hours import (
@@ -37,6 +37,7 @@ from sensor_storage.aggregation.statistics import Statistics, blank
 from sensor_storage.aggregation.windows import HOURS_PER_DAY, WIDTH, Level, period_of, period_start
 from sensor_storage.errors import Damaged
 from sensor_storage.model import MICROSECONDS_PER_HOUR, SensorHour, Series
+from sensor_storage.query.columns import ColumnCache
 from sensor_storage.query.question import Interval, chosen
 from sensor_storage.query.raw import RawReader
 from sensor_storage.query.sources import Sources
@@ -112,8 +113,10 @@ class WindowReader:
         watch: Watch,
         *,
         parameters: Parameters,
+        cache: ColumnCache,
         schema: pa.Schema | None = None,
     ) -> None:
+        self._cache = cache
         self._schema = schema or window_schema()
         self._columns = self._schema.names[2:]
         self._layout = layout
@@ -160,7 +163,7 @@ class WindowReader:
         self._watch.look()
         try:
             path = self._path(one.series, "minute", hour)
-            return self._sources.read(path, lambda found: read_columns(found, self._columns))
+            return self._sources.read(path, lambda found: self._cache.read(found, self._columns))
         except (FileNotFoundError, Damaged):
             pass
         found = one.minutes(range(hour, hour + 1), _hour(SensorHour(one.series, hour)))

@@ -8,6 +8,7 @@ first bytes, `~` and a digest of the name. No two names share a segment, and no 
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 
@@ -21,6 +22,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\Z")
 _STAGED = re.compile(r"(?P<created>\d{13})-(?P<worker>[a-z0-9]+)-(?P<number>\d+)\.(?P<level>\d+)\.parquet\Z")
 
 
+@lru_cache(10_000)
 def encode_name(name: str) -> str:
     """The path segment of an asset's or sensor's name: injective, safe on every file system and blob store."""
     if _PLAIN.match(name) and len(name) <= MAX_SEGMENT_BYTES:
@@ -85,12 +87,12 @@ class Layout:
     def hour_file(self, key: SensorHour) -> Path:
         """The one file of a sensor-hour."""
         asset, sensor = encode_name(key.series.asset), encode_name(key.series.sensor)
-        return self.raw / asset / f"{key.start:%Y/%m/%d/%H}" / f"{sensor}.parquet"
+        return Path(f"{self.raw}/{asset}/{key.start:%Y/%m/%d/%H}/{sensor}.parquet")
 
     def aggregate_file(self, series: Series, level: str, start: datetime) -> Path:
         """The file of a level's windows in the hour (minutes), day (hours) or month (days) from `start`."""
         asset, sensor = encode_name(series.asset), encode_name(series.sensor)
-        return self.aggregated / asset / f"{start:{_AGGREGATE_FOLDERS[level]}}" / f"{sensor}_{level}.parquet"
+        return Path(f"{self.aggregated}/{asset}/{start:{_AGGREGATE_FOLDERS[level]}}/{sensor}_{level}.parquet")
 
     def asset_folder(self, asset: str) -> Path:
         """Where all hour files of an asset are."""
