@@ -184,6 +184,16 @@ def test_a_batch_keeps_the_order_of_its_entries_and_hands_down_what_they_leave_o
     ]
 
 
+def test_many_batches_without_an_entry_are_dead_letters_after_others_had_numbers_and_texts() -> None:
+    def message(*values: object) -> bytes:
+        readings = [{"sensor_name": f"s{place}", "value": value} for place, value in enumerate(values)]
+        return json.dumps({"asset_id": "a", "readings": readings}).encode()
+
+    decoder = Decoder(DecodeSettings())
+    decoder.decode(batch_of([message(1.5, "x", 2)] * 200))
+    assert len(decoder.decode(batch_of([message()] * 50)).rejected) == 50
+
+
 def test_an_array_holds_messages() -> None:
     assert short(b'[{"sensor":"s","value":1},{"b":1,"a":2},{"readings":[{"x":1}]}]') == [
         ("s", 1.0, None),

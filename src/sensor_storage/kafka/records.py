@@ -147,7 +147,7 @@ class Records:
                 None if is_number else item for item, is_number in zip(items, number, strict=True)
             ]
             size = np.abs(value[place])
-            null[place] |= np.isnan(size) & number
+            null[place] |= np.isnan(size) & np.array(number, np.bool_)  # an empty list would be of floats
             doubtful[place] = size >= EXACT_INTEGERS
         if self._packed:
             value[null] = np.nan  # there are many NaNs; only one is stored
