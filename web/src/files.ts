@@ -109,6 +109,7 @@ export class Files {
     const body = h("tbody", {}, ...rows);
     roving(body);
     fill(this.calendar, h("table", { class: "days" }, h("caption", {}, `${days[0]} to ${days.at(-1)}, UTC days; hatched: hours without readings`), h("thead", {}, h("tr", {}, h("td", {}), ...months)), body));
+    this.calendar.scrollLeft = this.calendar.scrollWidth; // where it is too narrow for all, the newest days
   }
 
   private drawHours(sensor: string, day: string, hours: string): void {

@@ -8,7 +8,7 @@ const PAGE = 25;
 
 export class Letters {
   private readonly reason = h("select", { id: "reason", "aria-label": "Reason", change: () => void this.load() }, h("option", { value: "" }, "any reason"));
-  private readonly list = h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Dead letters" });
+  private readonly list = h("div", { class: "scroll letters", tabindex: 0, role: "group", "aria-label": "Dead letters" });
   private readonly more = h("button", { hidden: true, click: () => void this.load(this.next) }, "Older ones");
   private readonly outcome = h("div", { "aria-live": "polite" });
   readonly element: HTMLElement;

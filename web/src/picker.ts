@@ -139,8 +139,8 @@ export class Picker {
     return h(
       "button",
       { class: "sensor", click: () => this.pick(one.asset_id, one.sensor_name) },
-      h("span", {}, whole ? name(one.asset_id, 30) : null, whole ? " / " : null, name(one.sensor_name, 40)),
-      h("span", { class: "soft" }, h("b", {}, `${one.text?.slice(0, 40) ?? value(one.value)}${unit.slice(0, 12)}`), ` ${age(one.age_seconds)} ago`, mark && h("span", { class: mark }, ` ${SIGNS[mark]}`)),
+      h("span", {}, whole ? name(one.asset_id, 30) : null, whole ? " / " : null, name(one.sensor_name, 40), mark && h("span", { class: mark, title: mark }, ` ${SIGNS[mark].slice(0, 1)}`, h("span", { class: "hidden" }, mark))),
+      h("span", { class: "soft" }, h("b", {}, `${one.text?.slice(0, 40) ?? value(one.value)}${unit.slice(0, 12)}`), mark === "silent" ? ` silent ${age(one.age_seconds)}` : ` ${age(one.age_seconds)} ago`),
       one.recent && one.recent.length > 1 && spark(one.recent, 60, 18),
     );
   }

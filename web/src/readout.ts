@@ -20,7 +20,7 @@ export class Readout {
 
   show(lines: (Line | undefined)[]): void {
     const { pens, marks } = this.view;
-    if (!pens.length) return fill(this.element);
+    if (!pens.length || !lines.length) return fill(this.element);
     const marked = marks.A !== undefined || marks.B !== undefined;
     const heads = ["pen", ...LAST, ...(marked ? CURSORS : []), ...STATISTICS, ""];
     const rows = pens.map((pen, index) => this.row(pen, lines[index], marked));

@@ -74,9 +74,10 @@ export class Strip {
   }
 
   private draw(a: number, b: number): void {
+    if (!this.line) return;
     const width = this.element.clientWidth || 600;
     const x = (time: number): number => ((time - this.from) / (this.to - this.from)) * width;
-    const { times, mean, min, max } = this.line ?? { times: [], mean: [], min: [], max: [] };
+    const { times, mean, min, max } = this.line;
     const lows = min.length ? min : mean;
     const highs = max.length ? max : mean;
     const values = [...lows, ...highs].filter((one): one is number => one !== null);

@@ -41,7 +41,7 @@ export function showTools(into: HTMLElement, view: View, tools: Tools): void {
     h(
       "details",
       { class: "menu" },
-      h("summary", {}, view.shift ? `With ${shiftWords(view.shift)}` : "Compare"),
+      h("summary", {}, view.shift ? `Over ${span(view.shift)} ago` : "Compare"),
       h("div", {}, choice("Lay over this", Object.keys(SHIFTS), view.shift ? span(view.shift) : "", (one) => (view.shift = duration(one)), (one) => shiftWords(duration(one)))),
     ),
     h(

@@ -126,7 +126,7 @@ export class Trend {
     const next = by > 0 ? times.find((time) => time > at + 1e-6) : times.filter((time) => time < at - 1e-6).at(-1);
     if (next === undefined) return;
     this.cursor(next);
-    this.chart.mark({ ...this.view.marks, "│": next });
+    this.chart.mark({ ...this.view.marks, "": next });
   }
 
   private pickAtCursor(): void {
@@ -268,7 +268,8 @@ export class Trend {
     const pen = this.view.pens[drawn.number];
     if (!pen) return;
     this.point.hidden = false;
-    void showPoint(this.point, this.view, pen, drawn, point, () => (this.point.hidden = true), (from, to) => this.window(from, to));
+    const shown = showPoint(this.point, this.view, pen, drawn, point, () => (this.point.hidden = true), (from, to) => this.window(from, to));
+    void shown.then(() => this.point.scrollIntoView({ block: "nearest" }));
   }
 
   private jump(): HTMLElement {
