@@ -69,6 +69,12 @@ def test_help_loads_no_verb_and_no_settings() -> None:
         assert f"'{heavy}'" not in loaded
 
 
+def test_a_worker_that_reads_kafka_loads_no_web_server_for_its_partitions_wait() -> None:
+    program = "import sys, sensor_storage.verbs.worker, sensor_storage.main; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
+    assert {"fastapi", "uvicorn", "kafka"}.isdisjoint(loaded.stdout.split())
+
+
 def test_help_is_quick() -> None:
     def seconds() -> float:
         began = time.perf_counter()

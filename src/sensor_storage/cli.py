@@ -26,7 +26,7 @@ STDOUT_GONE: Final = 141
 
 VERBS: Final = {
     "run": ("sensor_storage.verbs.run:command", "The service: from Kafka to files."),
-    "worker": ("sensor_storage.verbs.run:worker", ""),
+    "worker": ("sensor_storage.verbs.worker:command", ""),
     "demo": (
         "sensor_storage.verbs.demo:command",
         "Everything on this machine: broker, plant, service, page.",
@@ -53,7 +53,7 @@ VERBS: Final = {
 }
 """Verb: where it is, and what it does in one line; without words it is not for people."""
 
-HIDDEN: Final = {"worker": "sensor_storage.verbs.run:worker"}
+HIDDEN: Final = {"worker": "sensor_storage.verbs.worker:command"}
 """What only the program itself calls."""
 
 EPILOG = """\b

@@ -2,25 +2,19 @@
 
 import socket
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from ipaddress import ip_network
 from itertools import count
 from pathlib import Path
-from threading import Event
 
 from sensor_storage.aggregation.files import Parameters
 from sensor_storage.aggregation.raw_hours import LocalHours
 from sensor_storage.aggregation.samples import judge_by
 from sensor_storage.aggregation.stage import AggregatePolicy, Aggregator
 from sensor_storage.aggregation.windows import LEVELS
-from sensor_storage.api.keys import KeyRing
-from sensor_storage.api.proxy import TrustedProxy
-from sensor_storage.api.server import serve
-from sensor_storage.api.tls import Certificate
-from sensor_storage.clock import Clock, SystemClock
+from sensor_storage.clock import SystemClock
 from sensor_storage.cold.cleanup import Cleaner, CleanupPolicy
 from sensor_storage.cold.connect import Place, azure_address, open_store, place_of
 from sensor_storage.cold.files import ColdFiles
@@ -35,7 +29,6 @@ from sensor_storage.config.memory import plan_memory
 from sensor_storage.kafka.backpressure import Limits
 from sensor_storage.kafka.consumer import GroupConsumer
 from sensor_storage.kafka.decoder import Decoder, DecodeSettings
-from sensor_storage.kafka.handover import leave_group
 from sensor_storage.kafka.ingest import Ingest, IngestPolicy
 from sensor_storage.kafka.log_reader import LogReader
 from sensor_storage.kafka.names import Aliases
@@ -43,7 +36,7 @@ from sensor_storage.kafka.registry import Registry, RegistryAccess, Schemas
 from sensor_storage.kafka.replay import Replay
 from sensor_storage.kafka.topics import TopicDirectory, TopicWatch
 from sensor_storage.kafka.wire import MAKERS
-from sensor_storage.pipeline import IngestLoop, Loop, MaintainLoop
+from sensor_storage.pipeline import IngestLoop, MaintainLoop
 from sensor_storage.storage.accounts import Accounts
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.compact import Compactor, WritePolicy
@@ -355,76 +348,6 @@ def build_maintain(settings: Settings) -> MaintainLoop:
         set_aside=SetAside(layout, Disk(layout.root), catalog),
         replay=partial(build_replay, settings, layout),
     )
-
-
-class ApiLoop:
-    """The HTTP server as a worker."""
-
-    def __init__(self, settings: Settings, clock: Clock) -> None:
-        self._settings = settings
-        self._clock = clock
-
-    def run(self, stop: Event) -> None:
-        """Answer requests until told to stop."""
-        service = self._settings.service
-        serve(
-            layout_of(self._settings),
-            self._clock,
-            host=service.host,
-            port=service.port,
-            stop=stop,
-            parameters=aggregate_policy(self._settings).parameters,
-            files=build_files(self._settings, layout_of(self._settings)),
-            store=build_store(self._settings, may_create=False),  # the API answers whatever the store does
-            keys=build_keys(self._settings, self._clock),
-            proxy=build_proxy(self._settings),
-            requests_per_second=service.max_requests_per_second,
-            certificate=build_certificate(self._settings),
-        )
-
-
-def build_keys(settings: Settings, clock: Clock) -> KeyRing:
-    """Who may ask. Usage when the keys are none."""
-    given = settings.service.api_keys
-    return KeyRing(clock, given.get_secret_value() if given else "", settings.service.api_keys_file)
-
-
-def build_proxy(settings: Settings) -> TrustedProxy | None:
-    """The proxy whose word on callers counts, if there is one."""
-    service = settings.service
-    if service.trusted_proxies is None:
-        return None
-    return TrustedProxy(
-        networks=tuple(ip_network(one) for one in service.trusted_proxies),
-        user_header=service.proxy_user_header,
-        groups_header=service.proxy_groups_header,
-        readers=frozenset(service.proxy_read_groups or ()),
-        admins=frozenset(service.proxy_admin_groups or ()),
-    )
-
-
-def build_certificate(settings: Settings) -> Certificate | None:
-    """What the API shows its callers, if it speaks TLS."""
-    chain, key = settings.service.tls_cert_file, settings.service.tls_key_file
-    return Certificate(chain, key) if chain and key else None
-
-
-def build_worker(settings: Settings, worker: str) -> Loop:
-    """The loop of one worker: `ingest-0`, `maintain`, `cold` or `api`."""
-    if worker == "maintain":
-        return build_maintain(settings)
-    if worker == "cold":
-        return build_cold(settings)
-    if worker == "api":
-        return ApiLoop(settings, SystemClock())
-    return build_ingest(settings, worker)
-
-
-def build_leave(settings: Settings, workers: Iterable[str]) -> Callable[[], None]:
-    """What ends the membership of ingest workers that have closed, so that others read on at once."""
-    layout = layout_of(settings)
-    members = [member_name(settings, layout, worker) for worker in workers]
-    return partial(leave_group, settings.kafka.client_properties(), settings.kafka.consumer_group, members)
 
 
 def member_name(settings: Settings, layout: Layout, worker: str) -> str:

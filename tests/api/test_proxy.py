@@ -11,7 +11,7 @@ from sensor_storage.api.proxy import Person, TrustedProxy
 from sensor_storage.clock import ManualClock
 from sensor_storage.config import load
 from sensor_storage.errors import Usage
-from sensor_storage.main import build_proxy
+from sensor_storage.serving import build_proxy
 from sensor_storage.storage.layout import Layout
 from support.sending import sender
 from support.statuses import tell_all_well

@@ -17,13 +17,12 @@ from sensor_storage.config import Settings
 from sensor_storage.errors import Usage
 from sensor_storage.kafka.registry import Registry
 from sensor_storage.main import (
-    build_certificate,
-    build_keys,
     build_store,
     needs_cold_worker,
     registry_access,
     store_address,
 )
+from sensor_storage.serving import build_certificate, build_keys
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import is_owned
 from sensor_storage.verbs.options import Output, output_options, settings_options

@@ -1,4 +1,4 @@
-"""`run`: the service. `worker`: one of its processes, started by `run`."""
+"""`run`: the service, as a supervisor of one process a worker."""
 
 import os
 from functools import partial
@@ -8,12 +8,13 @@ import click
 from sensor_storage import log
 from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
-from sensor_storage.main import build_leave, build_worker, layout_of, needs_cold_worker
+from sensor_storage.kafka.handover import leave_group
+from sensor_storage.main import layout_of, member_name, needs_cold_worker
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import own
 from sensor_storage.storage.status import forget_workers, last_told
-from sensor_storage.supervisor import Supervisor, until_told, work
+from sensor_storage.supervisor import Supervisor, until_told
 from sensor_storage.verbs.options import settings_options
 from sensor_storage.watchdog import Watchdog
 
@@ -64,19 +65,10 @@ def command(
             workers, SystemClock(), lock.fileno(), environment, Watchdog(partial(_told, layout))
         ).run(stop)
         if "ingest" in (roles or ROLES) and settings.kafka.group_protocol == "classic":
-            build_leave(settings, ingest)()
+            members = [member_name(settings, layout, worker) for worker in ingest]
+            leave_group(settings.kafka.client_properties(), settings.kafka.consumer_group, members)
     _log.info("stopped")
     return status
-
-
-@click.command("worker", hidden=True)
-@click.argument("name")
-@settings_options
-def worker(name: str, settings: Settings) -> int:
-    """Run one process of the service until told to stop; `run` starts it."""
-    log.configure(settings.log.level, settings.log.format)
-    stop = until_told()
-    return work(build_worker(settings, name).run, stop)
 
 
 def _told(layout: Layout, worker: str) -> float:
