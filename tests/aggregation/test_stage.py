@@ -1,6 +1,7 @@
 """The aggregate stage over real files: every split of the readings ends in the same bytes, and in the truth."""
 
 import tempfile
+from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from sensor_storage.aggregation.files import read_aggregate
 from sensor_storage.aggregation.windows import LEVELS, Level
 from sensor_storage.model import SensorHour
+from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.footers import content_digest
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.parquet import CheckedFile
@@ -35,6 +37,7 @@ from support.aggregates import (
 )
 
 HOUR = 3600 * SECOND
+LATER_HOUR = int(LATER) // 3600
 
 
 @pytest.fixture
@@ -146,6 +149,8 @@ def test_a_reading_400_days_late_changes_exactly_its_windows(layout: Layout) -> 
     rows.append(Reading(old + 30 * HOUR + 90 * SECOND, 999.0))
     arrive(layout, rows, [len(rows) - 1])
     assert left_due(layout) == 1
+    with closing(Catalog(layout, read_only=True)) as catalog:
+        assert catalog.aggregates.due_of(SERIES, "hour", 0, LATER_HOUR) == [(old + 30 * HOUR) // HOUR]
     report = aggregate(layout)
     assert (report.hours, report.days, report.files, left_due(layout)) == (1, 1, 3, 0)
     assert report.mended == 1

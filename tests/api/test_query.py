@@ -95,6 +95,23 @@ def test_an_answer_without_rows_is_valid_in_every_format(send: Send) -> None:
     assert pq.read_table(io.BytesIO(parquet)).num_rows == 0
 
 
+@pytest.mark.parametrize("resolution", ["raw", "minute", "day"])
+def test_flat_rows_are_an_array_of_texts_numbers_and_nulls_as_grafana_asks_for_them(
+    send: Send, resolution: str
+) -> None:
+    """Grafana puts its times in milliseconds since 1970."""
+    times = {"start": str(DAY // 1_000), "end": str(DAY // 1_000 + 86_400_000)}
+    asked = {"asset": "press-1", "resolution": resolution, **times}
+    rows = send("GET", "/query", params={**asked, "format": "flat"})
+    assert rows.headers["content-type"] == "application/json"
+    found = rows.json()
+    assert found == send("GET", "/query", params=asked).json()["rows"]
+    assert {row["sensor_name"] for row in found} == {"state", "temperature"}
+    assert all(isinstance(cell, str | int | float | None) for row in found for cell in row.values())
+    nothing = {**asked, "start": "0", "end": "1", "resolution": "raw", "format": "flat"}
+    assert send("GET", "/query", params=nothing).json() == []
+
+
 def test_raw_readings_are_thinned_to_real_ones_with_both_extremes(send: Send) -> None:
     asked = {**TEMPERATURE, "resolution": "raw", "max_points": "16", "format": "json"}
     found = send("GET", "/query", params=asked).json()

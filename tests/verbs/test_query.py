@@ -13,6 +13,7 @@ from sensor_storage.storage.layout import Layout
 from sensor_storage.verbs.query import sparkline
 from support.aggregates import DAY, SECOND, Reading, aggregate, arrive
 from support.command import Run
+from support.terminal import on_a_terminal
 
 ROWS = [Reading(DAY + second * SECOND, float(second)) for second in range(0, 5000, 5)]
 SPAN = ("--start", as_text(DAY), "--end", as_text(DAY + 86_400 * SECOND))
@@ -82,6 +83,24 @@ def test_a_service_that_cannot_be_asked_is_named(
 ) -> None:
     assert cli.run(["latest", "--url", url]) == code
     assert word in capsys.readouterr().err
+
+
+def test_on_a_terminal_an_export_shows_how_far_it_is(layout: Layout, tmp_path: Path) -> None:
+    arguments = ("press-1", "temperature", "--resolution", "raw", *SPAN, "-o", "out.parquet")
+    code, told = on_a_terminal("export", *arguments, "--data", str(layout.root), folder=tmp_path)
+    assert code == 0
+    assert "press-1 temperature" in told
+    assert "━" in told
+    assert "1,000 rows of resolution raw in out.parquet" in told
+    assert pq.read_table(tmp_path / "out.parquet").num_rows == 1_000
+
+
+def test_on_a_terminal_a_query_ends_with_a_sparkline(layout: Layout, tmp_path: Path) -> None:
+    arguments = ("press-1", "temperature", "--resolution", "minute", *SPAN)
+    code, told = on_a_terminal("query", *arguments, "--data", str(layout.root), folder=tmp_path)
+    assert code == 0
+    assert "press-1 temperature  ▁" in told
+    assert "minute · 84 rows" in told
 
 
 def test_a_sparkline_keeps_a_spike() -> None:

@@ -1,4 +1,4 @@
-"""Answers as bytes, piece by piece: JSON, CSV, an Arrow IPC stream, or Parquet."""
+"""Answers as bytes, piece by piece: JSON, only its rows (flat), CSV, an Arrow IPC stream, or Parquet."""
 
 import io
 import json
@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-Format: TypeAlias = Literal["json", "csv", "arrow", "parquet"]
+Format: TypeAlias = Literal["json", "flat", "csv", "arrow", "parquet"]
 
 MEDIA_TYPES: Final[dict[Format, str]] = {
     "json": "application/json",
+    "flat": "application/json",
     "csv": "text/csv; charset=utf-8",
     "arrow": "application/vnd.apache.arrow.stream",
     "parquet": "application/vnd.apache.parquet",
@@ -40,6 +41,8 @@ def encode(
     """
     if form == "json":
         return _json(tables, meta, end)
+    if form == "flat":
+        return _flat(tables)
     if form == "csv":
         return _csv(schema, tables)
     schema = schema.with_metadata({META_KEY: json.dumps(meta)})
@@ -50,14 +53,28 @@ def _json(
     tables: Iterable[pa.Table], meta: Mapping[str, object], end: Callable[[], Mapping[str, object]]
 ) -> Iterator[bytes]:
     head = msgspec.json.encode(meta)
-    yield head[:-1] + (b"," if meta else b"") + b'"rows":['
+    yield head[:-1] + (b"," if meta else b"") + b'"rows":'
     count = 0
+
+    def counted() -> Iterator[pa.Table]:
+        nonlocal count
+        for table in tables:
+            count += table.num_rows
+            yield table
+
+    yield from _flat(counted())
+    yield b"," + msgspec.json.encode({"row_count": count, **end()})[1:]
+
+
+def _flat(tables: Iterable[pa.Table]) -> Iterator[bytes]:
+    """An array of rows, each an object of texts, numbers and nulls alone."""
+    before = b"["
     for table in tables:
         for start in range(0, len(table), _ROWS_AT_ONCE):
             rows = _with_times_as_text(table.slice(start, _ROWS_AT_ONCE)).to_pylist()
-            yield (b"," if count else b"") + msgspec.json.encode(rows)[1:-1]
-            count += len(rows)
-    yield b"]," + msgspec.json.encode({"row_count": count, **end()})[1:]
+            yield before + msgspec.json.encode(rows)[1:-1]
+            before = b","
+    yield b"]" if before == b"," else b"[]"
 
 
 def _csv(schema: pa.Schema, tables: Iterable[pa.Table]) -> Iterator[bytes]:
