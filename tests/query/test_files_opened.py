@@ -16,6 +16,7 @@ from sensor_storage.query.columns import ColumnCache
 from sensor_storage.query.queries import Queries
 from sensor_storage.query.question import Asked, Interval, Question, Resolution
 from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.parquet import ROW_GROUP_ROWS
 from support.aggregates import DAY, LATER, SECOND, SERIES, Reading, aggregate, arrive, readings_at
 from support.cold import Plant
 from support.opened import Opened, opening
@@ -109,6 +110,33 @@ def test_a_window_that_cuts_hours_opens_these_alone(layout: Layout, resolution: 
     found = ask(Queries(layout, ManualClock(LATER)), replace(ONE, interval=interval, resolution=resolution))
     files = hour_files if resolution == "raw" else minute_files
     assert found.files == dict.fromkeys(files(range(3, 6)), 1)
+
+
+class Counting(ManualClock):
+    """A clock that counts how often it is looked at: once a row group that is read."""
+
+    looks = 0
+
+    def monotonic(self) -> float:
+        self.looks += 1
+        return super().monotonic()
+
+
+def test_of_a_file_only_the_row_groups_of_the_interval_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ROW_GROUP_ROWS, "hour", 100)
+    layout = Layout(tmp_path / "raw")
+    arrive(layout, [Reading(DAY + second * SECOND, float(second)) for second in range(3_600)])
+    looks = []
+    for start, end in ((0, 3_600), (1_700, 1_800), (1_750, 1_850)):
+        clock = Counting(LATER)
+        interval = Interval(DAY + start * SECOND, DAY + end * SECOND)
+        answer = Queries(layout, clock).answer(replace(ONE, interval=interval, resolution="raw"))
+        assert sum(table.num_rows for table in answer.tables) == end - start
+        looks.append(clock.looks)
+    whole, one, two = looks
+    assert (whole - one, two - one) == (35, 1)
 
 
 @pytest.mark.parametrize("resolution", ["raw", "minute"])
