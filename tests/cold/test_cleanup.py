@@ -1,6 +1,7 @@
 """Cleanup: nothing leaves this disk without its proof, and what left is still answered for."""
 
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,16 @@ import pytest
 from sensor_storage.aggregation.check import check_aggregates
 from sensor_storage.aggregation.files import read_aggregate
 from sensor_storage.aggregation.stage import AggregatePolicy
+from sensor_storage.clock import SystemClock
+from sensor_storage.cold import files as cold_files
 from sensor_storage.cold.cleanup import plan_lists
 from sensor_storage.cold.directory import DirectoryStore
+from sensor_storage.query.queries import Limits, Queries
+from sensor_storage.query.question import Question
+from sensor_storage.storage.catalog import connect_read_only
 from sensor_storage.storage.verify import verify
-from support.aggregates import LATER
-from support.cold import FaultyStore, Plant, away, blobs, directory
+from support.aggregates import LATER, SERIES
+from support.cold import EVERYTHING, FaultyStore, Plant, away, blobs, directory
 from support.cold_proofs import deletions
 from support.trees import HOUR, NOW
 
@@ -239,6 +245,27 @@ def test_an_hour_whose_carry_came_from_a_cleaned_hour_is_no_finding(plant: Plant
     looked = check_aggregates(plant.layout, plant.catalog.aggregates, AggregatePolicy())
     assert looked.findings == []
     assert verify(plant.layout).clean
+
+
+def test_a_day_is_read_back_by_few_connections_to_the_catalog(
+    tmp_path: Path, store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant = Plant(tmp_path / "data", store)
+    for hour in range(24):
+        plant.arrive(range(hour * 10, hour * 10 + 10), hour=HOUR - hour)
+    plant.all_stages()
+    plant.clean()
+    opened: list[Path] = []
+
+    def connected(catalog: Path) -> sqlite3.Connection:
+        opened.append(catalog)
+        return connect_read_only(catalog)
+
+    monkeypatch.setattr(cold_files, "connect_read_only", connected)
+    asked = Question((SERIES.asset,), (SERIES.sensor,), EVERYTHING, "minute")
+    queries = Queries(plant.layout, SystemClock(), Limits(0, 0), files=plant.files)
+    assert sum(table.num_rows for table in queries.answer(asked).tables) == 24
+    assert 0 < len(opened) < 24
 
 
 def test_a_copy_from_the_cold_store_is_whole_when_its_folder_is_there_already(

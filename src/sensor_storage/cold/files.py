@@ -6,10 +6,10 @@ still names is used without asking the store.
 
 import os
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from threading import Lock
+from threading import Lock, local
 from typing import Final, TypeVar
 
 from sensor_storage.clock import Clock
@@ -39,6 +39,20 @@ class ColdFiles:
         self._lock = Lock()
         self._failed: tuple[float, Transient] | None = None
         self._held_bytes: int | None = None
+        self._kept = local()
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """This thread looks for many files: it keeps its connection to the catalog, which is most of a look."""
+        if self._connection or not (database := _connected(self._layout.catalog)):
+            yield
+            return
+        with closing(database):
+            self._kept.connection = database
+            try:
+                yield
+            finally:
+                del self._kept.connection
 
     def find(self, path: Path) -> Path:
         """The path itself if the file is there, else that of a copy from the cold store.
@@ -76,14 +90,17 @@ class ColdFiles:
         return open_(self.find(path))
 
     def _receipt(self, name: str) -> str | None:
-        if not self._layout.catalog.exists():
-            return None
-        try:
-            with closing(connect_read_only(self._layout.catalog)) as database:
-                row = database.execute("SELECT digest FROM receipt WHERE name = ?", (name,)).fetchone()
-        except sqlite3.DatabaseError:
-            return None
-        return row[0] if row else None
+        with suppress(sqlite3.DatabaseError), self.looking():
+            if self._connection:
+                row = self._connection.execute(
+                    "SELECT digest FROM receipt WHERE name = ?", (name,)
+                ).fetchone()
+                return row[0] if row else None
+        return None
+
+    @property
+    def _connection(self) -> sqlite3.Connection | None:
+        return getattr(self._kept, "connection", None)
 
     def _copy(self, digest: str) -> Path:
         return self._layout.cache / digest[:2] / f"{digest}.parquet"
@@ -129,3 +146,10 @@ class ColdFiles:
                 remove_hint(path)
                 held -= status.st_size
             self._held_bytes = held
+
+
+def _connected(catalog: Path) -> sqlite3.Connection | None:
+    """A connection to the catalog, if there is one that can be opened."""
+    with suppress(sqlite3.DatabaseError):
+        return connect_read_only(catalog) if catalog.exists() else None
+    return None

@@ -7,6 +7,7 @@ the mark once more, finds it however it moves meanwhile.
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -65,6 +66,10 @@ class Sources:
             return opened
 
         return self._files.opened(path, counted) if self._files else counted(path)
+
+    def looking(self) -> AbstractContextManager[None]:
+        """Many files are read meanwhile, by one thread."""
+        return self._files.looking() if self._files else nullcontext()
 
     def staged(self, key: SensorHour, interval: Interval) -> list[Stretch]:
         """The staged rows of the sensor-hour, but for what is surely outside; its file may hold some too."""

@@ -148,7 +148,8 @@ class WindowReader:
         reach = reached_hours(self._limit)
         for as_filed, hours in plan_runs(whole.hours, one.not_made.hours, reach):
             if as_filed:
-                tables = [self._filed(one, hour) for hour in self._sources.hours(one.series, hours)]
+                with self._sources.looking():
+                    tables = [self._filed(one, hour) for hour in self._sources.hours(one.series, hours)]
             else:
                 found = one.minutes(hours, whole)
                 carry = self._carry_of_files(one.series, hours.start, reach)
