@@ -14,11 +14,11 @@ from sensor_storage.cold import files as cold_files
 from sensor_storage.cold.cleanup import plan_lists
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.query.queries import Limits, Queries
-from sensor_storage.query.question import Question
+from sensor_storage.query.question import Interval, Question
 from sensor_storage.storage.catalog import connect_read_only
 from sensor_storage.storage.verify import verify
 from support.aggregates import LATER, SERIES
-from support.cold import EVERYTHING, FaultyStore, Plant, away, blobs, directory
+from support.cold import FaultyStore, Plant, away, blobs, directory
 from support.cold_proofs import deletions
 from support.trees import HOUR, NOW
 
@@ -262,7 +262,8 @@ def test_a_day_is_read_back_by_few_connections_to_the_catalog(
         return connect_read_only(catalog)
 
     monkeypatch.setattr(cold_files, "connect_read_only", connected)
-    asked = Question((SERIES.asset,), (SERIES.sensor,), EVERYTHING, "minute")
+    two_days = Interval(int((NOW - 86_400) * 1e6), int((NOW + 86_400) * 1e6))
+    asked = Question((SERIES.asset,), (SERIES.sensor,), two_days, "minute")
     queries = Queries(plant.layout, SystemClock(), Limits(0, 0), files=plant.files)
     assert sum(table.num_rows for table in queries.answer(asked).tables) == 24
     assert 0 < len(opened) < 24
