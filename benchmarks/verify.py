@@ -73,8 +73,8 @@ class Tree:
         self._compactor = Compactor(self._layout, self._disk, Catalog(self._layout), WritePolicy(), "m0")
         self._segments = 0
 
-    def stage(self, readings: Readings) -> None:
-        """One segment."""
+    def stage(self, readings: Readings, now: float = _START) -> None:
+        """One segment, of that time."""
         ledger = [
             LedgerEntry(
                 one.source,
@@ -87,7 +87,7 @@ class Tree:
             for one in readings.totals()
         ]
         self._segments += 1
-        name = StagedName(_START * 1000 + self._segments, "i", self._segments, 0)
+        name = StagedName(int(now * 1000) + self._segments, "i", self._segments, 0)
         self._disk.publish_bytes(self._layout.staged(name), encode_segment(readings, ledger, "zstd"))
 
     def flush(self) -> None:

@@ -22,6 +22,7 @@ from sensor_storage.pipeline import process_use
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import ask, socket_path
+from sensor_storage.storage.settled import Settled
 from sensor_storage.storage.status import ColdStatus, read_ingest, write_status
 
 _ROUND_SECONDS: Final = 1.0
@@ -57,6 +58,7 @@ class ColdLoop:
         keepsakes: Keepsakes | None,
         cleaner: Callable[[Callable[[Sequence[Removal]], dict[str, str]]], Cleaner],
         policy: ColdPolicy,
+        settled: Settled,
         url: str,
         used_share: Callable[[], float],
     ) -> None:
@@ -68,6 +70,7 @@ class ColdLoop:
         self._keepsakes = keepsakes
         self._cleaner = cleaner(self._remove)
         self._policy = policy
+        self._settled = settled
         self._url = url
         self._used_share = used_share
         self._started = clock.now()
@@ -94,6 +97,7 @@ class ColdLoop:
         self._control.start()
         try:
             while not stop.wait(_ROUND_SECONDS):
+                self._settled_mark()
                 self._due()
                 self._control.serve()
                 self._tell()
@@ -160,8 +164,12 @@ class ColdLoop:
 
     def _sealed_before(self, now: float) -> int:
         """Hours below it are over, by what was consumed, for the grace time."""
+        return int((min(now, self._settled_mark()) - self._policy.seal_grace_seconds) // _SECONDS_PER_HOUR)
+
+    def _settled_mark(self) -> float:
+        """The least Kafka time over the ingest workers, settled: to be asked each round."""
         marks = [status.watermark for status in read_ingest(self._layout) if status.watermark > 0]
-        return int((min([now, *marks]) - self._policy.seal_grace_seconds) // _SECONDS_PER_HOUR)
+        return self._settled.take(min([self._clock.now(), *marks]))
 
     def _remove(self, removals: Sequence[Removal]) -> dict[str, str]:
         """Let the owner of the tree do it; what it says of each file it kept."""

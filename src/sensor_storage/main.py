@@ -44,6 +44,7 @@ from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout, StagedName
 from sensor_storage.storage.ledger_files import read_all_ledgers
 from sensor_storage.storage.set_aside import SetAside
+from sensor_storage.storage.settled import Settled
 from sensor_storage.storage.staging import Staging
 
 _MICROSECONDS = 1_000_000
@@ -265,6 +266,7 @@ def build_cold(settings: Settings) -> ColdLoop:
             dry_run=settings.cleanup.dry_run,
             high=settings.storage.disk_high_watermark,
         ),
+        settled=build_settled(settings),
         url=store.url if store else "",
         used_share=Disk(layout.root).used_share,
     )
@@ -332,6 +334,11 @@ def aggregate_policy(settings: Settings) -> AggregatePolicy:
     )
 
 
+def build_settled(settings: Settings) -> Settled:
+    """How far time has passed behind ingest, for one stage."""
+    return Settled(SystemClock(), settings.compact.buffer_flush_interval.total_seconds())
+
+
 def build_maintain(settings: Settings) -> MaintainLoop:
     """Everything behind the segments."""
     layout = layout_of(settings)
@@ -345,6 +352,7 @@ def build_maintain(settings: Settings) -> MaintainLoop:
         accounts=Accounts(layout),
         aggregator=build_aggregator(settings, layout, catalog),
         remover=build_remover(settings, layout, catalog, compactor.staging),
+        settled=build_settled(settings),
         set_aside=SetAside(layout, Disk(layout.root), catalog),
         replay=partial(build_replay, settings, layout),
     )

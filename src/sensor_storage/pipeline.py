@@ -29,6 +29,7 @@ from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import alone, ask, socket_path
 from sensor_storage.storage.set_aside import SetAside
+from sensor_storage.storage.settled import Settled
 from sensor_storage.storage.status import (
     IngestStatus,
     MaintainStatus,
@@ -178,6 +179,7 @@ class MaintainLoop:
         accounts: Accounts,
         aggregator: Aggregator,
         remover: Remover,
+        settled: Settled,
         set_aside: SetAside,
         replay: Callable[[Callable[[str], object]], Replay],
     ) -> None:
@@ -188,6 +190,7 @@ class MaintainLoop:
         self._accounts = accounts
         self._aggregator = aggregator
         self._remover = remover
+        self._settled = settled
         self._aside = set_aside
         self._new_replay = replay
         compactor.alive = aggregator.alive = self._alive
@@ -307,10 +310,10 @@ class MaintainLoop:
         return report
 
     def _least_watermark(self) -> float:
-        """The least Kafka time over the ingest workers; the last one known while none reports."""
+        """The least Kafka time over the ingest workers, settled; the last one known while none reports."""
         known = [status.watermark for status in read_ingest(self._layout)]
         if known:
-            self._watermark = min(known)
+            self._watermark = self._settled.take(min(known))
         return self._watermark
 
     def _alive(self) -> None:
