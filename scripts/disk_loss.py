@@ -65,7 +65,8 @@ class Service:
             return None
 
     def settled(self, readings: int) -> bool:
-        """Is everything in its file?"""
+        """Is everything in its file? What came for an hour that is still open is put there at once."""
+        self.ask("/storage/flush?wait=60", "POST")
         found = self.ask("/storage/stats")
         counts = found["counts"] if found else {}
         return counts.get("stored_readings", 0) >= readings and counts.get("waiting_readings") == 0
@@ -159,6 +160,7 @@ def _run(root: Path, servers: str, cold: dict[str, str], chosen: argparse.Namesp
 
 def _steady(service: Service) -> int:
     """How many readings are stored once everything is in its file and nothing more comes; else 0."""
+    service.ask("/storage/flush?wait=60", "POST")
     found = service.ask("/storage/stats")
     counts = found["counts"] if found else {}
     stored: int = counts.get("stored_readings", 0)
