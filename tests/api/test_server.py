@@ -1,3 +1,4 @@
+import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -8,7 +9,9 @@ from threading import Event, Thread
 import httpx
 import pytest
 
+from sensor_storage.api.gate import MAX_AT_ONCE
 from sensor_storage.api.server import serve
+from sensor_storage.api.threads import MAKING_AT_ONCE
 from sensor_storage.clock import ManualClock
 from sensor_storage.errors import Usage
 from sensor_storage.storage.layout import Layout
@@ -86,3 +89,32 @@ def test_an_address_of_another_machine_names_the_setting(layout: Layout, clock: 
     with pytest.raises(Usage) as raised:
         serve(layout, clock, host="192.0.2.1", port=0, stop=Event())
     assert "SERVICE_HOST" in raised.value.hint
+
+
+def test_while_every_thread_makes_an_answer_health_and_metrics_are_told_all_the_same(
+    layout: Layout, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end, begun = Event(), Queue[None]()
+
+    def hang(_: object) -> None:
+        begun.put(None)
+        may_end.wait(60)
+
+    monkeypatch.setattr("sensor_storage.api.storage.stats_of", lambda *_: hang(None))
+    with running(layout, clock) as (url, _):
+        asking = [Thread(target=_get_and_lose, args=(f"{url}/storage/stats",)) for _ in range(MAX_AT_ONCE)]
+        for one in asking:
+            one.start()
+        for _ in range(MAKING_AT_ONCE):
+            begun.get(timeout=20)
+        for path in ("/health/live", "/health", "/health/ready", "/metrics"):
+            assert httpx.get(f"{url}{path}", timeout=20).status_code in {200, 503}
+        assert begun.empty()  # the others wait for a thread, not for the interpreter
+        may_end.set()
+        for one in asking:
+            one.join(20)
+
+
+def _get_and_lose(url: str) -> None:
+    with contextlib.suppress(httpx.HTTPError):
+        httpx.get(url, timeout=60)

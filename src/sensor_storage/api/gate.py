@@ -15,7 +15,7 @@ from sensor_storage.log import get
 
 MAX_BODY_BYTES: Final = 1_000_000
 MAX_AT_ONCE: Final = 32
-"""Fewer than the threads that answer, so that some are left to say how the service is."""
+"""More would only wait for a thread, and hold memory meanwhile."""
 STALLED_SECONDS: Final = 20.0
 """Whoever takes nothing of an answer for so long is cut off: slow readers must not keep the places of all."""
 

@@ -9,6 +9,7 @@ from sensor_storage import __version__
 from sensor_storage.api.errors import Problem
 from sensor_storage.api.judgement import Reason, State, judge, lamp, state
 from sensor_storage.api.snapshot import Snapshot, take_snapshot
+from sensor_storage.api.threads import ProbeThreads
 from sensor_storage.clock import Clock
 from sensor_storage.storage.layout import Layout
 
@@ -63,14 +64,18 @@ class Alive(BaseModel):
 def routes(layout: Layout, clock: Clock) -> APIRouter:
     """The routes over one data directory."""
     router = APIRouter(tags=["health"])
+    threads = ProbeThreads()
+
+    def now() -> Snapshot:
+        return take_snapshot(layout, clock.now())
 
     @router.get("/health")
-    def health() -> Health:
+    async def health() -> Health:
         """How the service is: `ok`, `degraded` or `down`, with the reasons and the lamp.
 
         Always 200 while this process answers; probes want `/health/ready`.
         """
-        return health_of(take_snapshot(layout, clock.now()))
+        return health_of(await threads.run(now))
 
     @router.get("/health/live")
     async def live() -> Alive:
@@ -78,9 +83,9 @@ def routes(layout: Layout, clock: Clock) -> APIRouter:
         return Alive()
 
     @router.get("/health/ready")
-    def ready() -> Alive:
+    async def ready() -> Alive:
         """200 while readings are consumed and put in place; 503 with the reasons otherwise."""
-        reasons = [reason for reason in judge(take_snapshot(layout, clock.now())) if reason.unready]
+        reasons = [reason for reason in judge(await threads.run(now)) if reason.unready]
         if reasons:
             raise _not_ready(reasons)
         return Alive()

@@ -1,11 +1,14 @@
 """`/metrics`: what Prometheus scrapes."""
 
+from functools import partial
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from sensor_storage.api.gate import Traffic
 from sensor_storage.api.samples import samples
 from sensor_storage.api.snapshot import Meter, take_snapshot
+from sensor_storage.api.threads import ProbeThreads
 from sensor_storage.clock import Clock
 from sensor_storage.metrics import MetricsPage
 from sensor_storage.storage.layout import Layout
@@ -14,6 +17,7 @@ from sensor_storage.storage.layout import Layout
 def routes(layout: Layout, clock: Clock, meter: Meter, traffic: Traffic) -> APIRouter:
     """The route over one data directory."""
     router = APIRouter(tags=["metrics"])
+    threads = ProbeThreads()
     page = MetricsPage(lambda: samples(take_snapshot(layout, clock.now()), meter.measure(), traffic))
 
     @router.get(
@@ -21,9 +25,10 @@ def routes(layout: Layout, clock: Clock, meter: Meter, traffic: Traffic) -> APIR
         response_class=Response,
         responses={200: {"content": {"text/plain": {}, "application/openmetrics-text": {}}}},
     )
-    def metrics(request: Request) -> Response:
+    async def metrics(request: Request) -> Response:
         """Every metric in Prometheus' text format, or in OpenMetrics where the request prefers it."""
-        content, media_type = page.render(request.headers.get("accept", ""))
+        accept = request.headers.get("accept", "")
+        content, media_type = await threads.run(partial(page.render, accept))
         return Response(content, headers={"content-type": media_type})
 
     return router

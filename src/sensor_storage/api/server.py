@@ -13,6 +13,7 @@ from sensor_storage.aggregation.files import Parameters
 from sensor_storage.api.app import create_app
 from sensor_storage.api.keys import KeyRing
 from sensor_storage.api.proxy import TrustedProxy
+from sensor_storage.api.threads import bound_the_threads
 from sensor_storage.api.tls import Certificate, keep_fresh
 from sensor_storage.clock import Clock
 from sensor_storage.cold.files import ColdFiles
@@ -79,11 +80,17 @@ def serve(
             config.ssl = context
             watch = (certificate, context, stop)
             Thread(target=keep_fresh, args=watch, name="api-certificate", daemon=True).start()
-        server = uvicorn.Server(config)
+        server = _Server(config)
         Thread(target=_end, args=(server, stop), name="api-end", daemon=True).start()
         _log.info("listening", host=host, port=taken, tls=certificate is not None)
         listening(taken)
         server.run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        bound_the_threads()
+        await super().startup(sockets)
 
 
 def _end(server: uvicorn.Server, stop: Event) -> None:
