@@ -2,7 +2,8 @@
 
 `make proof-end`, or `python scripts/sigterm.py --rounds 50 --seed 1`. A real broker, a real Azurite and the whole
 service, with readings arriving all the time. In every second round both are stopped (SIGSTOP: connections stay open
-and nothing answers, which is worse than a refusal) up to two seconds before the signal. Each end must be with
+and nothing answers, which is worse than a refusal) up to two seconds before the signal. The moments begin when the
+process hears the signal; Python does not while it starts, and nothing of ours has run yet. Each end must be with
 exit 0 within 30 seconds; after the last round everything is read, and `verify --full` and the counts must agree.
 """
 
@@ -10,6 +11,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -65,7 +67,8 @@ def prove(root: Path, rounds: int, seed: int) -> dict[str, object]:
                     [*_SERVICE, "run"], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
                 )
                 try:
-                    time.sleep(rng.uniform(0.5, 8.0))  # before, not even Python has started
+                    _wait_until_it_hears(service)
+                    time.sleep(rng.uniform(0, 8.0))
                     with _hanging(others) if dead else nullcontext():
                         time.sleep(rng.uniform(0, 2.0) if dead else 0)
                         ends.append((dead, *_ended(service)))
@@ -108,6 +111,15 @@ def prove(root: Path, rounds: int, seed: int) -> dict[str, object]:
         "verify_exit": verified.returncode,
         "seconds": round(time.monotonic() - began),
     }
+
+
+def _wait_until_it_hears(service: "subprocess.Popen[bytes]") -> None:
+    status = Path(f"/proc/{service.pid}/status")
+    while service.poll() is None:
+        caught = next(line for line in status.read_text().splitlines() if line.startswith("SigCgt:"))
+        if int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1:
+            return
+        time.sleep(0.01)
 
 
 def _ended(service: "subprocess.Popen[bytes]") -> tuple[int, float]:

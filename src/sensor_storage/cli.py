@@ -9,7 +9,6 @@ import importlib.util
 import json
 import os
 import select
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -115,8 +114,6 @@ def group() -> None:
 
 def main() -> NoReturn:
     """Run the command line of this process, and end it."""
-    if sys.argv[1:2] == ["run"]:
-        signal.signal(signal.SIGTERM, _end_before_the_beginning)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -124,11 +121,6 @@ def main() -> NoReturn:
     if not _flushed(sys.stdout):
         code = code or STDOUT_GONE
     sys.exit(code)
-
-
-def _end_before_the_beginning(_signal: int, _frame: object) -> None:
-    """Told to end while the program is still read: nothing has begun. `run` soon listens in its own way."""
-    os._exit(0)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -77,7 +77,8 @@ def test_the_numbers_are_those_of_the_workers(send: Send, layout: Layout) -> Non
     write_status(layout, maintain_status(blocked={"x": "y"}))
     found = values(send("GET", "/metrics").text)
     assert found["messages_consumed_total", ("ingest-0",)] == 1_000
-    assert found["sensor_storage_dead_letters_total", ("not-json", "ingest-0")] == 2
+    assert found["sensor_storage_dead_letters_total", ("not_json", "ingest-0")] == 2
+    assert found["sensor_storage_dead_letters_total", ("not_utf8", "ingest-0")] == 0
     assert found["sensor_storage_lag_messages", ()] == 3
     assert found["sensor_storage_partition_lag_messages", ("0", "sensor-data-a")] == 3
     assert ("sensor_storage_partition_lag_messages", ("1", "sensor-data-a")) not in found

@@ -20,7 +20,7 @@ def ingest_status(**changes: Any) -> IngestStatus:  # noqa: ANN401 - any field
         ready=True,
         messages=1_000,
         readings=4_000,
-        dead_letters={"not-json": 2, "timestamp": 1},
+        dead_letters={"not_json": 2, "bad_timestamp": 1},
         empty=5,
         skipped=6,
         gaps=1,

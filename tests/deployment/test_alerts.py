@@ -1,0 +1,232 @@
+"""Alerts in a real Prometheus, each by the fault it is for, done to the running service."""
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import psutil
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from sensor_storage.demo.broker import EmbeddedBroker
+from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.status import read_cold, read_ingest, read_maintain
+from support.kafka_io import create_topic
+from support.prometheus import Prometheus, free_port, scraping
+from support.service import Service, running
+from support.waiting import wait_until
+
+TOPIC = "sensor-data-a"
+HOUR_SECONDS = 3600
+BACKLOG = 300_000
+FILES = 4
+"""Of one sensor in one hour: its readings, minutes, hours, days."""
+SURROUNDINGS = {"SensorStorageDown", "SensorStorageDiskAlmostFull", "SensorStorageDiskFillsUp"}
+"""What a test's machine may cause: its disk is as full as it is."""
+
+
+def _readings(numbers: Iterable[int], *, sensor: str = "s") -> list[str]:
+    return [
+        json.dumps({"asset_id": "a", "sensor_name": sensor, "timestamp": 1_704_067_200 + n, "value": n})
+        for n in numbers
+    ]
+
+
+def _broken(count: int) -> list[bytes]:
+    """Nine kilobytes each that no compression makes less."""
+    return [b"{broken " + os.urandom(9_000) for _ in range(count)]
+
+
+def _publish(servers: str, values: Iterable[str | bytes], *, age_seconds: float = HOUR_SECONDS) -> None:
+    """Messages that Kafka says are so old."""
+    producer = Producer({"bootstrap.servers": servers})
+    for value in values:
+        producer.produce(TOPIC, value, timestamp=int((time.time() - age_seconds) * 1000))
+        producer.poll(0)
+    assert producer.flush(30) == 0
+
+
+class Scene:
+    """A service that is watched, and what is done to it."""
+
+    def __init__(self, service: Service, prometheus: Prometheus, port: int) -> None:
+        self.service = service
+        self.layout: Layout = service.layout
+        self._prometheus = prometheus
+        self._port = port
+
+    def fires(self, *alerts: str, seconds: float = 60) -> None:
+        """Each of these begins to fire."""
+        wait_until(
+            lambda: set(alerts) <= self.firing(),
+            f"{alerts} fire, not only {self.firing()}",
+            seconds=seconds,
+        )
+
+    def firing(self) -> set[str]:
+        """What fires that is not the machine's."""
+        return self._prometheus.firing() - SURROUNDINGS
+
+    def post(self, path: str) -> None:
+        """Ask the service to do something, and wait for it."""
+        with urlopen(Request(f"http://127.0.0.1:{self._port}{path}", method="POST"), timeout=60) as answer:
+            answer.read()
+
+    def started(self) -> float:
+        """When the maintain worker says it was started."""
+        status = read_maintain(self.layout)
+        assert status is not None
+        return status.started
+
+    def scraped_start(self) -> float:
+        """The same as Prometheus knows it."""
+        (found,) = self._prometheus.series('sensor_storage_worker_start_time_seconds{worker="maintain"}')
+        return float(found["value"][1])
+
+    def pid(self, worker: str) -> int:
+        """The process of a worker."""
+        status = read_maintain(self.layout) if worker == "maintain" else read_ingest(self.layout)[0]
+        assert status is not None
+        return status.pid
+
+
+@contextlib.contextmanager
+def _held(pid: int) -> Iterator[None]:
+    """The process stands still in the block."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_faults_of_kafka_files_and_workers_fire_their_alerts(tmp_path: Path) -> None:
+    port, cold = free_port(), tmp_path / "cold"
+    settings = {
+        "SERVICE_PORT": str(port),
+        "COLD_STORE_URL": f"file://{cold}",
+        "UPLOAD_INTERVAL_SECONDS": "1",
+        "CLEANUP_AGE_DAYS": "0",
+        "CLEANUP_ENABLED": "false",  # only when asked
+        "DEAD_LETTERS_MAX_BYTES": "1MB",
+    }
+    with EmbeddedBroker(tmp_path / "kafka") as broker:
+        servers = broker.bootstrap_servers
+        create_topic(servers, TOPIC)
+        _publish(servers, _readings(range(100)))
+        with (
+            running(tmp_path / "data", servers, "sensor-data-", **settings) as service,
+            scraping(tmp_path / "prometheus", port) as prometheus,
+        ):
+            scene = Scene(service, prometheus, port)
+            service.wait_for_messages(100)
+            wait_until(
+                lambda: _uploaded(scene.layout) >= FILES, "hour and aggregates are uploaded", seconds=60
+            )
+            wait_until(lambda: bool(prometheus.series("sensor_storage_topics")), "it is scraped")
+            assert scene.firing() == set()
+
+            _blob_is_removed(scene, cold)
+            _outage_is_caught_up(scene, servers)
+            _offsets_are_lost(scene, servers)
+            _file_is_damaged(scene, servers)
+            _dead_letters_fill_their_room(scene, servers)
+            _worker_dies_again_and_again(scene)
+            with _held(scene.pid("maintain")):
+                _member_is_fenced(scene, servers)
+                scene.fires("SensorStorageWorkerSilent", seconds=100)
+
+
+def _uploaded(layout: Layout) -> int:
+    status = read_cold(layout)
+    return status.uploaded if status and not status.waiting else 0
+
+
+def _blob_is_removed(scene: Scene, cold: Path) -> None:
+    (blob,) = (cold / "raw").rglob("s.parquet")
+    blob.unlink()
+    scene.post("/cleanup/trigger?wait=30")
+    scene.fires("SensorStorageBlobsDiffer", "SensorStorageCleanupBlocked")
+    assert scene.firing() == {"SensorStorageBlobsDiffer", "SensorStorageCleanupBlocked"}
+
+
+def _outage_is_caught_up(scene: Scene, servers: str) -> None:
+    """What Kafka kept for an hour comes at once."""
+    reading = '{"asset_id":"a","sensor_name":"s","timestamp":%.4f,"value":1}'
+    with _held(scene.pid("ingest-0")):
+        _publish(servers, (reading % (1_704_067_200 + n / 1_000) for n in range(BACKLOG)))
+    scene.fires("SensorStorageLag")
+    wait_until(lambda: "SensorStorageLag" not in scene.firing(), "it has caught up", seconds=60)
+
+
+def _offsets_are_lost(scene: Scene, servers: str) -> None:
+    """Kafka's retention passes while the worker stands still."""
+    with _held(scene.pid("ingest-0")):
+        _publish(servers, _readings([100]))  # ends the request that it has open
+        _publish(servers, _readings(range(101, 300)))
+        admin = AdminClient({"bootstrap.servers": servers})  # kept, or its futures never end
+        (deleted,) = admin.delete_records([TopicPartition(TOPIC, 0, BACKLOG + 250)]).values()
+        deleted.result(30)
+    scene.fires("SensorStorageOffsetsLost")
+    assert "SensorStorageReadingsMissing" not in scene.firing()
+
+
+def _file_is_damaged(scene: Scene, servers: str) -> None:
+    """A bit flips in an hour file; a late reading wants into it."""
+    wait_until(lambda: not scene.layout.staged_files(), "everything is in its place", seconds=60)
+    (path,) = scene.layout.hour_files()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    _publish(servers, _readings([3000]))
+    scene.fires("SensorStorageBlockedFiles", "SensorStorageUploadsFail", "SensorStorageReadingsUnsafe")
+
+
+def _dead_letters_fill_their_room(scene: Scene, servers: str) -> None:
+    """First an alarm, then consumption pauses."""
+    _publish(servers, _broken(95))
+    scene.fires("SensorStorageDeadLettersFull")
+    assert "SensorStoragePaused" not in scene.firing()
+    _publish(servers, _broken(20))
+    scene.fires("SensorStoragePaused")
+
+
+def _worker_dies_again_and_again(scene: Scene) -> None:
+    for _ in range(3):
+        pid = scene.pid("maintain")
+        psutil.Process(pid).kill()
+        wait_until(partial(_is_another, scene, pid), "it is started again and scraped", seconds=60)
+    scene.fires("SensorStorageWorkerRestarts")
+
+
+def _is_another(scene: Scene, pid: int) -> bool:
+    return scene.pid("maintain") != pid and scene.scraped_start() == scene.started()
+
+
+def _member_is_fenced(scene: Scene, servers: str) -> None:
+    """Another process takes the name of the service's group member."""
+    name = (scene.layout.root / "instance-id").read_text().strip()
+    other = Consumer(
+        {
+            "bootstrap.servers": servers,
+            "group.id": "sensor-data-",
+            "group.instance.id": f"{name}-ingest-0",
+            "partition.assignment.strategy": "cooperative-sticky",
+        }
+    )
+    other.subscribe([TOPIC])
+    deadline = time.monotonic() + 60
+    while "SensorStorageHalted" not in scene.firing():
+        assert time.monotonic() < deadline, scene.service.log()
+        other.poll(0.5)
+    other.close()
