@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,12 +75,13 @@ def test_a_worker_that_reads_kafka_loads_no_web_server_for_its_partitions_wait()
 
 
 def test_help_is_quick() -> None:
-    def seconds() -> float:
-        began = time.perf_counter()
+    def processor_seconds() -> float:
+        before = os.times()
         process("--help")
-        return time.perf_counter() - began
+        after = os.times()
+        return after.children_user + after.children_system - before.children_user - before.children_system
 
-    assert min(seconds() for _ in range(5)) < 0.15
+    assert min(processor_seconds() for _ in range(5)) < 0.15
 
 
 def test_version() -> None:
