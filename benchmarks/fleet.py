@@ -1,8 +1,9 @@
 """A hundred thousand sensors over a thousand partitions, in one service: what it holds and how soon it answers.
 
 `python benchmarks/fleet.py`. A reading of each sensor every 20 s of a minute or so waits in Kafka. The service
-starts with it, puts everything into hour files and makes the aggregates. Then `status`, `ls`, the page's lists over
-HTTP, an incremental and a full `verify`, and the start after every process was killed. Prints one JSON line.
+starts with it; verbs and lists are asked while everything is staged, and again when it is in a hundred thousand
+hour files. Then `verify`, and the start after every process was killed. With `--aggregates` the service makes these
+too, three files a sensor. Prints one JSON line a part.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -37,72 +38,85 @@ _TOPICS = len({area for area, _ in KINDS.values()})
 
 
 def main() -> int:
-    """Run it, and print what it took."""
+    """Run it, and print what each part took."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--readings", type=int, default=300_000)
     parser.add_argument("--partitions", type=int, default=1000)
+    parser.add_argument("--aggregates", action="store_true")
     chosen = parser.parse_args()
+    if not chosen.aggregates:
+        os.environ["AGGREGATION_LEVELS"] = "none"
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         with EmbeddedBroker(root / "kafka", cache=cache_folder(os.environ)) as broker:
             report, prefix = fill(broker, "fleet", chosen.readings, partitions=chosen.partitions // _TOPICS)
             data = root / "data"
             data.mkdir()
-            found = _served(data, broker.bootstrap_servers, prefix, report.messages_acknowledged)
-            verbs = {
-                "status": ["status"],
-                "ls": ["ls"],
-                "ls_asset": ["ls", "press-7"],
-                "verify": ["verify"],
-                "verify_full": ["verify", "--full"],
-            }
-            for name, words in verbs.items():
-                found[name] = taken([*PROGRAM, *words, "--data", str(data), "--json"])
-            found["ready_seconds_after_kill"] = [
-                round(ready_seconds(data, broker.bootstrap_servers, f"^{prefix}.*"), 1) for _ in range(3)
-            ]
-        print(json.dumps(found), flush=True)
+            for part, figures in _served(
+                data, broker.bootstrap_servers, prefix, report.messages_acknowledged
+            ):
+                _tell(part, figures)
+            _tell("verify", _verbs(data, "verify"))
+            _tell("verify all rows", _verbs(data, "verify --full"))
+            pattern = f"^{prefix}.*"
+            seconds = [round(ready_seconds(data, broker.bootstrap_servers, pattern), 1) for _ in range(3)]
+            _tell("start after kill", {"ready_seconds": seconds})
     return 0
 
 
-def _served(data: Path, bootstrap_servers: str, prefix: str, messages: int) -> dict[str, object]:
-    """The whole service until everything is in its place."""
+def _tell(part: str, figures: Mapping[str, object]) -> None:
+    print(json.dumps({"part": part, **figures}), flush=True)
+
+
+def _served(
+    data: Path, bootstrap_servers: str, prefix: str, messages: int
+) -> Iterator[tuple[str, dict[str, object]]]:
+    """The whole service until everything is in its place: each part's name and figures."""
     layout, port = Layout(data / "raw"), _free_port()
     settings = {"KAFKA_TOPIC_PATTERN": f"^{prefix}.*", "SERVICE_PORT": str(port)}
+    settings["BUFFER_FLUSH_INTERVAL_SECONDS"] = "3600"  # it puts in place when it is told to
     with service(data, bootstrap_servers, ["ingest", "maintain", "api"], **settings) as watched:
         began = time.monotonic()
         _until(watched, lambda: sum(one.messages for one in read_ingest(layout)) >= messages, layout)
-        found: dict[str, object] = {"messages": messages, "read_seconds": round(time.monotonic() - began, 1)}
-        silent = 0.0
+        seconds = round(time.monotonic() - began, 1)
         partitions = sum(len(one.partitions) for one in read_ingest(layout))
-        for verb in ("compact", "aggregate"):
-            began = time.monotonic()
-            asked = subprocess.Popen([*PROGRAM, verb, "--data", str(data), "-q"])
-            silent = max(silent, _until(watched, lambda asked=asked: asked.poll() is not None, layout))
-            found[f"{verb}_seconds"] = round(time.monotonic() - began, 1)
-        lists = {
-            "assets": "/assets?limit=100",
-            "search": "/latest?contains=press-777",
-            "sensors": "/assets/press-7/sensors",
-            "first_page": "/latest",
-            "health": "/health",
-            "metrics": "/metrics",
-        }
-        for name, path in lists.items():
-            found[f"{name}_ms"] = _asked(f"http://127.0.0.1:{port}{path}")
-        watched.look()
-        resident = {one.worker: one.resident_bytes // 1_000_000 for one in read_ingest(layout)}
-        maintain = read_maintain(layout)
+        yield "read", {"messages": messages, "partitions": partitions, "seconds": seconds}
+        yield "asked while staged", _verbs(data, "status", "ls", "ls press-7") | _lists(port)
+        began = time.monotonic()
+        asked = subprocess.Popen([*PROGRAM, "compact", "--data", str(data), "-q"])
+        silent = _until(watched, lambda: asked.poll() is not None, layout)
+        seconds = round(time.monotonic() - began, 1)
         with closing(Catalog(layout, read_only=True)) as catalog:
             files = catalog.sums()[0]
-        return found | {
-            "partitions": partitions,
-            "hour_files": files,
-            "aggregate_files": maintain.aggregate_files_written if maintain else 0,
-            "maintain_silent_seconds": round(silent, 1),
-            "ingest_mb": resident,
-            "largest_process_mb": watched.largest // 1_000_000,
-        }
+        yield (
+            "compact",
+            {"hour_files": files, "seconds": seconds, "maintain_silent_seconds": round(silent, 1)},
+        )
+        if os.environ.get("AGGREGATION_LEVELS") != "none":
+            began = time.monotonic()
+            asked = subprocess.Popen([*PROGRAM, "aggregate", "--data", str(data), "-q"])
+            _until(watched, lambda: asked.poll() is not None, layout)
+            yield "aggregate", {"seconds": round(time.monotonic() - began, 1)}
+        yield "asked", _verbs(data, "status", "ls", "ls press-7") | _lists(port)
+        watched.look()
+        yield "memory", {"largest_process_mb": watched.largest // 1_000_000}
+
+
+def _verbs(data: Path, *verbs: str) -> dict[str, object]:
+    return {verb: taken([*PROGRAM, *verb.split(), "--data", str(data), "--json"]) for verb in verbs}
+
+
+def _lists(port: int) -> dict[str, object]:
+    """What the page asks for: milliseconds of the first answer, and of the middle one of some more."""
+    paths = {
+        "assets": "/assets?limit=100",
+        "search": "/latest?contains=press-777",
+        "sensors": "/assets/press-7/sensors",
+        "first page": "/latest",
+        "health": "/health",
+        "metrics": "/metrics",
+    }
+    return {f"{name} ms": _asked(f"http://127.0.0.1:{port}{path}") for name, path in paths.items()}
 
 
 def _until(watched: Watched, reached: Callable[[], bool], layout: Layout) -> float:
@@ -119,7 +133,6 @@ def _until(watched: Watched, reached: Callable[[], bool], layout: Layout) -> flo
 
 
 def _asked(url: str) -> list[float]:
-    """Milliseconds until the first answer, and in the middle of some more."""
     times = []
     for _ in range(_ASKED):
         began = time.perf_counter()

@@ -18,6 +18,7 @@ from sensor_storage.cold.files import ColdFiles
 from sensor_storage.model import MICROSECONDS_PER_HOUR, SensorHour, Series
 from sensor_storage.query.queries import Limits, Queries
 from sensor_storage.query.question import Interval, Question
+from sensor_storage.query.staged import StagedView
 from sensor_storage.storage.compact import FAN_IN
 from sensor_storage.storage.durable import PosixSteps
 from sensor_storage.storage.layout import Layout, StagedName
@@ -247,3 +248,17 @@ def test_random_queries_equal_the_truth_of_their_moment_while_every_stage_runs(t
     assert plant.rounds.keys() >= {"compact", "flush", "aggregate", "upload", "clean up"}
     assert done.tiers["cloud"] > 0
     assert 0 < done.exact < 250
+
+
+def test_staged_sensors_are_listed_in_order_and_not_again_while_they_are_the_same(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "raw")
+    names = [Series(f"press-{number % 7}", f"s{number}") for number in range(40)]
+    view = StagedView(layout)
+    assert view.hold().series() == []
+    stage(layout, readings_of(range(80), series=names[:30]), number=0, start=0, stop=80)
+    first = view.hold().series()
+    assert first == sorted(names[:30])
+    stage(layout, readings_of(range(80, 100), series=names[:30]), number=1, start=80, stop=100)
+    assert view.hold().series() is first
+    stage(layout, readings_of(range(100, 140), series=names), number=2, start=100, stop=140)
+    assert view.hold().series() == sorted(names)

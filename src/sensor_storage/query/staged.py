@@ -32,8 +32,8 @@ from sensor_storage.storage.readings import Readings
 from sensor_storage.storage.staging import SensorHourKeys, index_of
 
 MAX_FILES = 4_000
-MAX_ENTRIES = 2_000_000
-"""More can't be looked into at once: an entry, a sensor-hour in a file, takes 40 bytes."""
+MAX_ENTRIES = 4_000_000
+"""More can't be looked into at once: an entry, a sensor-hour in a file, takes 32 bytes."""
 
 CACHE_BYTES = 48_000_000
 _ROW_BYTES = 80
@@ -109,13 +109,14 @@ class CachedFile(MappedFile):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StagedIndex:
-    """One staged file: its sensor-hours by ascending key, and where the rows of each are."""
+    """One staged file: its sensor-hours by ascending key, where the rows of each are, and its series' numbers."""
 
     name: StagedName
     file: CachedFile
     keys: NDArray[np.int64]
     starts: NDArray[np.int64]
     counts: NDArray[np.int64]
+    series: NDArray[np.int64]
 
     def between(self, first: int, last: int) -> slice:
         """The entries with keys from `first` to `last`."""
@@ -123,16 +124,31 @@ class StagedIndex:
         return slice(start, stop)
 
 
+class SeriesNames:
+    """The numbers that stand for series in keys, and the series as they were listed last. One thread at a time."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.numbers = SensorHourKeys()
+        self._listed = np.empty(0, np.int64)
+        self._series: list[Series] = []
+
+    def listed(self, numbers: NDArray[np.int64]) -> list[Series]:
+        """The series of these numbers, in order. A plant's sensors are the same ones from one look to the next."""
+        if not np.array_equal(numbers, self._listed):
+            first = self.numbers.first_key
+            self._series = sorted(self.numbers.sensor_hour(first(one)).series for one in numbers.tolist())
+            self._listed = numbers
+        return self._series
+
+
 class HeldStaging:
     """All that was staged at one moment. `damaged` says of files that can't be read why."""
 
-    def __init__(
-        self, files: Sequence[StagedIndex], numbers: SensorHourKeys, lock: Lock, damaged: dict[Path, str]
-    ) -> None:
+    def __init__(self, files: Sequence[StagedIndex], names: SeriesNames, damaged: dict[Path, str]) -> None:
         self.files = files
         self.damaged = damaged
-        self._numbers = numbers
-        self._lock = lock
+        self._names = names
 
     def hours(self, series: Series, first: int, last: int) -> dict[int, int]:
         """The hours between the two, both included, of which rows are staged, and how many."""
@@ -180,15 +196,14 @@ class HeldStaging:
 
     def series(self) -> list[Series]:
         """Every series of which rows are staged."""
-        with self._lock:
-            keys = np.concatenate([np.empty(0, np.int64), *(file.keys for file in self.files)])
-            _, heads = np.unique(keys >> 32, return_index=True)
-            return sorted(self._numbers.sensor_hour(key).series for key in keys[heads].tolist())
+        numbers = np.unique(np.concatenate([np.empty(0, np.int64), *(file.series for file in self.files)]))
+        with self._names.lock:
+            return self._names.listed(numbers)
 
     def _first_key(self, series: Series) -> int | None:
-        with self._lock:
-            number = self._numbers.number(series)
-        return None if number is None else self._numbers.first_key(number)
+        with self._names.lock:
+            number = self._names.numbers.number(series)
+        return None if number is None else SensorHourKeys.first_key(number)
 
 
 class StagedView:
@@ -198,8 +213,7 @@ class StagedView:
         self._layout = layout
         self._cache = cache or RowCache()
         self._lock = Lock()
-        self._numbers_lock = Lock()
-        self._numbers = SensorHourKeys()
+        self._names = SeriesNames()
         self._files: dict[StagedName, StagedIndex] = {}
         self._damaged: dict[Path, str] = {}
 
@@ -238,10 +252,13 @@ class StagedView:
     def _indexed(self, name: StagedName, path: Path) -> StagedIndex:
         file = CachedFile(path, self._cache)
         file.footer()
-        with self._numbers_lock:
-            keys, starts, counts = index_of(file, self._numbers)
+        with self._names.lock:
+            keys, starts, counts = index_of(file, self._names.numbers)
         order = np.argsort(keys)
-        return StagedIndex(name, file, keys[order], starts[order], counts[order])
+        keys = keys[order]
+        return StagedIndex(
+            name, file, keys, starts[order], counts[order], SensorHourKeys.series_numbers(keys)
+        )
 
     def _held(self, listed: dict[StagedName, Path]) -> HeldStaging:
         """What is held now; what is no longer listed is let go, as its rows have another place."""
@@ -250,7 +267,7 @@ class StagedView:
         self._damaged = {path: why for path, why in self._damaged.items() if path in listed.values()}
         self._cache.forget(gone)
         files = [self._files[name] for name in sorted(self._files)]
-        return HeldStaging(files, self._numbers, self._numbers_lock, dict(self._damaged))
+        return HeldStaging(files, self._names, dict(self._damaged))
 
 
 def _too_much(what: str) -> Transient:

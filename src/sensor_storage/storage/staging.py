@@ -69,6 +69,12 @@ class SensorHourKeys:
         """The key of the series' hour 0."""
         return (number << _HOUR_BITS) + _HOUR_ZERO
 
+    @staticmethod
+    def series_numbers(keys: Keys) -> NDArray[np.int64]:
+        """The numbers of the series that have some of these keys, which ascend; ascending too, each once."""
+        numbers = keys >> _HOUR_BITS
+        return numbers[np.flatnonzero(np.diff(numbers, prepend=-1))]
+
     def sensor_hour(self, key: int) -> SensorHour:
         """What the key stands for."""
         pair = int(self._pair_of[key >> _HOUR_BITS])
