@@ -33,7 +33,7 @@ NEED_DOCKER  = scripts/need.sh docker $(DOCKER)
 NEED_COMPOSE = scripts/need.sh compose $(DOCKER)
 NEED_CLUSTER = scripts/need.sh cluster $(KUBECTL)
 
-.PHONY: help install azurite run demo demo-azure test test-kafka check page pictures docs format bench proof proof-cold proof-end proof-queries fuzz fuzz-api lock dist env-example clean \
+.PHONY: help install azurite run demo demo-azure test test-kafka check page pictures docs format bench proof proof-cold proof-end proof-queries fuzz fuzz-api lock audit dist env-example clean \
 	docker-build docker-run docker-push compose-dev compose-up compose-down k8s-deploy k8s-logs k8s-delete
 
 help:  ## Print these lines
@@ -192,6 +192,10 @@ lock: $(STAMP)  ## Resolve the dependencies again and pin them by digest
 	$(UV_COMPILE) pyproject.toml --output-file requirements.txt
 	$(UV_COMPILE) pyproject.toml --all-extras --constraints requirements.txt --output-file $(LOCKED)
 	echo hatchling | $(UV_COMPILE) - --constraints $(LOCKED) --output-file config/requirements-build.txt
+
+audit: $(STAMP)  ## Compare the locked packages with ADVISORIES, a folder or zip file of OSV records; asks no network
+	@test -n "$(ADVISORIES)" || { echo "Name the advisories: make audit ADVISORIES=all.zip (the export of PyPI that osv.dev publishes)" >&2; exit 2; }
+	$(BIN)/python scripts/audit.py $(ADVISORIES)
 
 dist: $(STAMP)  ## Build wheel, source package and bill of materials into dist/
 	rm -rf dist

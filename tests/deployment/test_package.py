@@ -58,6 +58,7 @@ def test_wheel_and_source_hold_the_whole_package_and_nothing_else(built: Path) -
     assert wanted - inside == set()
     assert {name for name in inside - wanted if ".dist-info/" not in name and "/page/" not in name} == set()
     assert any(name.endswith("/licenses/LICENSE") for name in inside)
+    assert "sensor_storage/page/index.html" in inside
     with tarfile.open(_only(built, "*.tar.gz")) as source:
         names = {name.split("/", 1)[1] for name in source.getnames()}
     assert {f"src/{name}" for name in wanted} - names == set()
@@ -129,6 +130,59 @@ def test_a_licence_that_is_not_accepted_is_not_passed_on() -> None:
     good = ["MIT", "BSD-3-Clause AND Zlib", "GPL-3.0 OR MIT", "Apache Software License"]
     bad = ["GPL-3.0", "MIT AND GPL-3.0", ""]
     assert [one for one in good if not accepted(one)] == [one for one in bad if accepted(one)] == []
+
+
+# ── known weaknesses ──
+
+
+def _advisory(name: str, **affected: object) -> str:
+    package = {"ecosystem": "PyPI", "name": name}
+    return json.dumps({"id": f"X-{name}", "summary": "bad", "affected": [{"package": package, **affected}]})
+
+
+def _range(**events: str) -> list[dict[str, object]]:
+    return [{"type": "ECOSYSTEM", "events": [{kind: version} for kind, version in events.items()]}]
+
+
+@pytest.mark.parametrize(
+    ("affected", "found"),
+    [
+        ({"versions": ["1.0", "1.5"]}, True),
+        ({"versions": ["1.0", "1.6"]}, False),
+        ({"ranges": _range(introduced="0", fixed="1.5.1")}, True),
+        ({"ranges": _range(introduced="0", fixed="1.5")}, False),
+        ({"ranges": _range(introduced="1.4", last_affected="1.5")}, True),
+        ({"ranges": _range(introduced="1.6")}, False),
+        ({"ranges": _range(introduced="1.2")}, True),
+    ],
+)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_locked_package_with_a_known_weakness_is_named_without_a_network(
+    tmp_path: Path, affected: dict[str, object], *, found: bool, zipped: bool
+) -> None:
+    lock = tmp_path / "lock.txt"
+    lock.write_text("some-thing==1.5 \\\n    --hash=sha256:0\nother==2 ; sys_platform == 'win32' \\\n")
+    place = tmp_path / ("all.zip" if zipped else "advisories")
+    texts = {
+        "a.json": _advisory("Some_Thing", **affected),
+        "b.json": _advisory("elsewhere", versions=["1.5"]),
+    }
+    if zipped:
+        with zipfile.ZipFile(place, "w") as archive:
+            for name, text in texts.items():
+                archive.writestr(name, text)
+    else:
+        place.mkdir()
+        for name, text in texts.items():
+            (place / name).write_text(text)
+    done = tool("python", "scripts/audit.py", str(place), "--lock", str(lock))
+    assert done.returncode == (1 if found else 0), done.stderr
+    assert ("some-thing 1.5: X-Some_Thing bad" in done.stdout) == found
+    assert "2 packages, 2 advisories" in done.stdout
+
+
+def test_an_audit_without_advisories_does_not_pass(tmp_path: Path) -> None:
+    assert tool("python", "scripts/audit.py", str(tmp_path)).returncode == 2
 
 
 # ── the workflow ──
