@@ -44,7 +44,7 @@ VERBS: Final = {
     "upload": ("sensor_storage.verbs.upload:command", "Put files into the cold store, once."),
     "cleanup": ("sensor_storage.verbs.cleanup:command", "Remove old files the cold store has, once."),
     "verify": ("sensor_storage.verbs.verify:command", "Prove that nothing is missing or double."),
-    "backfill": ("sensor_storage.verbs.backfill:command", "Past readings from Parquet, CSV or NDJSON."),
+    "backfill": ("sensor_storage.verbs.backfill:command", "Past readings from files, or a range of Kafka."),
     "restore": ("sensor_storage.verbs.restore:command", "Bring files back, or a lost disk."),
     "rebuild": ("sensor_storage.verbs.rebuild:command", "Make the catalog or the aggregates again."),
     "dead-letters": ("sensor_storage.verbs.dead_letters:command", "Messages that could not become readings."),

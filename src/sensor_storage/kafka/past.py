@@ -71,6 +71,13 @@ class Past:
     dead_letters: int = 0
     empty: int = 0
 
+    def add(self, later: "Past") -> None:
+        """Take in what came of others."""
+        self.messages += later.messages
+        self.readings += later.readings
+        self.dead_letters += later.dead_letters
+        self.empty += later.empty
+
 
 class PastMessages:
     """Stores messages of the past; the service may run, for it reads others."""

@@ -61,10 +61,18 @@ _SUMS = ("rows", "readings", "already", "bad", "overlapping")
     help="Kafka covers the time between two of a sensor's readings at most so far apart.",
 )
 @click.option(
-    "--from-kafka", "ranges", multiple=True, metavar="TOPIC[/PARTITION[@FIRST:STOP]]", help="Messages."
+    "--from-kafka",
+    "ranges",
+    multiple=True,
+    metavar="TOPIC[/PARTITION[@FIRST:STOP]]",
+    help="Messages that were never consumed into this directory; may be given again.",
 )
-@click.option("--from", "start", type=MOMENT, help="With --from-kafka: only messages from then on.")
-@click.option("--to", "stop", type=MOMENT, help="With --from-kafka: only messages before then.")
+@click.option(
+    "--from", "start", type=MOMENT, metavar="TIME", help="With --from-kafka: only messages from then on."
+)
+@click.option(
+    "--to", "stop", type=MOMENT, metavar="TIME", help="With --from-kafka: only messages before then."
+)
 @click.option("--dry-run", is_flag=True, help="Only tell what it would store.")
 @output_options
 @settings_options
@@ -138,7 +146,9 @@ def _import(
     whole = Backfilled()
     for path in files:
         told = _teller(output, path, "looked at" if dry_run else "stored")
-        done = backfill.run(path, asset=asset, store=not dry_run, told=_then_room(told, room))
+        done = backfill.run(
+            path, asset=asset, store=not dry_run, told=told if dry_run else _then_room(told, room)
+        )
         output.item({"file": str(path), **asdict(done)}, _line(path, done))
         for name in _SUMS:
             setattr(whole, name, getattr(whole, name) + getattr(done, name))

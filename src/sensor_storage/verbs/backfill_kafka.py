@@ -64,9 +64,7 @@ def from_kafka(
         )
         whole = Past()
         for place, part in _parts(settings, layout, log, ids, wanted, mine=mine):
-            done = _one(output, past, place, part, room, dry_run=dry_run)
-            for name in asdict(done):
-                setattr(whole, name, getattr(whole, name) + getattr(done, name))
+            whole.add(_one(output, past, place, part, room, dry_run=dry_run))
         if not dry_run:
             room.settle()
     output.summary(
@@ -85,12 +83,11 @@ def _one(
     def told(done: Past) -> None:
         messages = whole.messages + done.messages
         output.progress({"where": where, "messages": messages}, f"{where}: {messages:,} messages …")
-        room.make()
+        if not dry_run:
+            room.make()
 
     for window in part.windows:
-        done = past.run(window, store=not dry_run, told=told)
-        for name in asdict(done):
-            setattr(whole, name, getattr(whole, name) + getattr(done, name))
+        whole.add(past.run(window, store=not dry_run, told=told))
     start, stop = part.asked
     offsets = {"start": start, "stop": stop}
     output.item(
@@ -110,7 +107,7 @@ def _parts(
     mine: bool,
 ) -> Iterator[tuple[Partition, _Part]]:
     """What to read of each partition. The ledger is looked at after the group's offsets: it is ahead of them."""
-    committed = log.committed()
+    committed, known = log.committed(), entries_now(layout)
     for one, times in wanted:
         there = log.partitions(one.topic)
         if one.topic not in ids or (one.partition is not None and one.partition not in there):
@@ -123,7 +120,7 @@ def _parts(
             asked = _asked(log, key, one, times, (low, high))
             limit = _limit(settings, key, committed.get(key), ids[one.topic], mine=mine)
             place = one.topic, ids[one.topic], partition
-            windows = plan_past(asked, (low, high), limit, covered(_of(place, entries_now(layout))))
+            windows = plan_past(asked, (low, high), limit, covered(_of(place, known)))
             waits = limit is not None and limit < min(asked[1], high)
             yield key, _Part(asked, [Window(*place, *span) for span in windows], waits)
 
