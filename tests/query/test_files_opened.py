@@ -152,7 +152,8 @@ def _staged(layout: Layout, rows: Sequence[Reading]) -> list[str]:
     """So many segments more; their names."""
     before = {path for _, path in layout.staged_files()}
     for number in range(len(rows)):
-        stage(layout, readings_at(rows, [number]), number=(1 << 40) + number, start=number, stop=number + 1)
+        place = (1 << 40) + len(before) + number
+        stage(layout, readings_at(rows, [number]), number=place, start=number, stop=number + 1)
     return [layout.relative(path) for _, path in layout.staged_files() if path not in before]
 
 
@@ -174,6 +175,19 @@ def test_staged_files_are_opened_once_for_all_questions_and_only_open_hours_are_
     hours = ask(queries, replace(ONE, resolution="hour"))
     assert set(hours.files) == {*day_files(1), *hour_files([22])}
     assert max(minutes.files[of_readings[0]], hours.files[of_readings[0]]) <= 2  # and once for what it holds
+
+
+def test_while_somebody_asks_new_segments_are_looked_into_before_the_next_question(tmp_path: Path) -> None:
+    layout, clock = Layout(tmp_path / "raw"), ManualClock(LATER)
+    arrive(layout, FIRST_DAY)
+    queries = Queries(layout, clock)
+    for waited, looked in ((0, False), (59, True), (61, False)):
+        (name,) = _staged(layout, [Reading(DAY + 22 * HOUR + waited * SECOND + 1, 1.0)])
+        clock.advance(waited)
+        with opening(layout.root) as found:
+            queries.keep_up()
+        assert (name in found.files) is looked
+        assert (name in ask(queries, replace(ONE, resolution="raw")).files) is not looked
 
 
 def test_cold_files_are_brought_once_and_then_opened_like_others(tmp_path: Path) -> None:

@@ -104,6 +104,7 @@ def create_app(
     app.include_router(docs.routes())
     for media in MEDIA_TYPES.values():
         add_compress_type(media.split(";")[0])
+    app.state.keep_up = queries.keep_up
     app.add_middleware(CompressMiddleware, brotli=False)
     app.add_middleware(Gate, traffic=traffic, clock=clock, rate=RateLimit(requests_per_second, proxy))
 

@@ -24,6 +24,7 @@ from sensor_storage.storage.layout import Layout
 
 _SWITCH_SECONDS = 0.0005
 """So long a thread that makes an answer keeps the interpreter while the loop that serves everybody waits."""
+_KEEP_UP_SECONDS = 0.5
 _GRACE_SECONDS = 5
 """Answers that are not finished so long after the end was told are cut off."""
 
@@ -55,18 +56,19 @@ def serve(
     sys.setswitchinterval(_SWITCH_SECONDS)
     with _bound(host, port) as listener:
         taken = int(listener.getsockname()[1])
+        app = create_app(
+            layout,
+            clock,
+            host=host,
+            parameters=parameters,
+            keys=keys,
+            files=files,
+            store=store,
+            proxy=proxy,
+            requests_per_second=requests_per_second,
+        )
         config = uvicorn.Config(
-            create_app(
-                layout,
-                clock,
-                host=host,
-                parameters=parameters,
-                keys=keys,
-                files=files,
-                store=store,
-                proxy=proxy,
-                requests_per_second=requests_per_second,
-            ),
+            app,
             lifespan="off",
             log_config=None,
             log_level="warning",
@@ -82,6 +84,7 @@ def serve(
             Thread(target=keep_fresh, args=watch, name="api-certificate", daemon=True).start()
         server = _Server(config)
         Thread(target=_end, args=(server, stop), name="api-end", daemon=True).start()
+        Thread(target=_repeat, args=(app.state.keep_up, stop), name="api-keep-up", daemon=True).start()
         _log.info("listening", host=host, port=taken, tls=certificate is not None)
         listening(taken)
         server.run(sockets=[listener])
@@ -96,6 +99,11 @@ class _Server(uvicorn.Server):
 def _end(server: uvicorn.Server, stop: Event) -> None:
     stop.wait()
     server.should_exit = True
+
+
+def _repeat(act: Callable[[], None], stop: Event) -> None:
+    while not stop.wait(_KEEP_UP_SECONDS):
+        act()
 
 
 def _bound(host: str, port: int) -> socket.socket:

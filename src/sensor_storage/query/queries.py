@@ -5,7 +5,7 @@ catalog, look for hour files, and only then open them.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import islice
@@ -21,7 +21,7 @@ from sensor_storage.aggregation.plan import reached_hours
 from sensor_storage.aggregation.windows import HOURS_PER_DAY
 from sensor_storage.clock import Clock
 from sensor_storage.cold.files import ColdFiles
-from sensor_storage.errors import SensorStorageError
+from sensor_storage.errors import SensorStorageError, Transient
 from sensor_storage.model import MICROSECONDS_PER_HOUR, SensorHour, Series
 from sensor_storage.query.columns import ColumnCache
 from sensor_storage.query.directory import Directory
@@ -41,6 +41,9 @@ from sensor_storage.storage.layout import Layout
 
 MAX_ROWS: Final = 10_000_000
 DEADLINE_SECONDS: Final = 60.0
+KEEP_UP_SECONDS: Final = 60.0
+"""For so long after a question new segments are looked into before the next one comes."""
+
 MICROSECONDS: Final = 1_000_000
 
 
@@ -131,12 +134,13 @@ class Queries:
         self.parameters = parameters or Parameters()
         self.staged = StagedView(layout)
         self.columns = ColumnCache()
+        self._asked: float | None = None
 
     def answer(self, question: Question, watch: Watch | None = None, limits: Limits | None = None) -> Answer:
         """The answer, begun. NothingStored for names nobody knows, TooMuch for more rows than may be."""
         limits = limits or self.limits
         watch = watch or Watch(self.clock, limits.deadline_seconds)
-        held = self.staged.hold()
+        held = self._hold()
         sources = Sources(self.layout, held, self.files)
         with CatalogView.of(self.layout) as catalog:
             series = Directory(self.layout, catalog, held).select(question.assets, question.sensors)
@@ -170,6 +174,16 @@ class Queries:
         tables = (table for one in series for table in windows.tables(one, asked, not_made[one]))
         return Answer(found, schema, tables, watch, sources, warnings)
 
+    def keep_up(self) -> None:
+        """Look into what was staged since, while somebody asks: the next question finds it done."""
+        if self._asked is not None and self.clock.monotonic() - self._asked < KEEP_UP_SECONDS:
+            with suppress(Transient):
+                self.staged.hold()
+
+    def _hold(self) -> HeldStaging:
+        self._asked = self.clock.monotonic()
+        return self.staged.hold()
+
     def tag(self, question: Question) -> str | None:
         """A tag that stays while the answer does, for an interval that is over and fully in hour files; else None.
 
@@ -195,7 +209,7 @@ class Queries:
     def look(self, watch: Watch | None = None) -> Iterator["Held"]:
         """Everything as it is at one moment, for questions about sensors rather than readings."""
         watch = watch or Watch(self.clock, self.limits.deadline_seconds)
-        held = self.staged.hold()
+        held = self._hold()
         sources = Sources(self.layout, held, self.files)
         with CatalogView.of(self.layout) as catalog:
             raw = RawReader(sources, watch)
