@@ -21,6 +21,7 @@ SLOW = Series("boiler-1", "pressure")
 
 _EVERY_SECONDS = 300
 _YEAR_DAYS = 365
+_HOURS_PER_DAY = 24
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,9 @@ class Stored:
     year: Interval
 
 
-def store(root: Path, sensors: int, hours: int = 24) -> Stored:
-    """Make it by the service's own stages; fewer hours of the day only try it out."""
+def store(root: Path, sensors: int, hours: int = _HOURS_PER_DAY) -> Stored:
+    """Make it by the service's own stages; fewer hours, and a month for the year, only try it out."""
+    days = _YEAR_DAYS if hours == _HOURS_PER_DAY else 30
     service = Service(root, sensors, AggregatePolicy())
     start = _START // DAY_SECONDS * DAY_SECONDS + DAY_SECONDS
     for hour in range(hours):
@@ -42,13 +44,13 @@ def store(root: Path, sensors: int, hours: int = 24) -> Stored:
             service.stage(start - _START + hour * 3600 + part * 600, 600)
         service.compact(start + (hour + 1) * 3600.0, flush=True)
     end = start + DAY_SECONDS
-    service.put(_year_until(end), end)
+    service.put(_days_until(end, days), end)
     service.compact(end, flush=True)
     service.aggregate(end + DAY_SECONDS, flush=True)
     service.catalog.close()
     names = (Series(f"press-{number // 10}", f"sensor_{number % 10}") for number in range(sensors))
     return Stored(
-        service.layout, tuple(names), _interval(start, end), _interval(end - _YEAR_DAYS * DAY_SECONDS, end)
+        service.layout, tuple(names), _interval(start, end), _interval(end - days * DAY_SECONDS, end)
     )
 
 
@@ -56,8 +58,8 @@ def _interval(start: int, end: int) -> Interval:
     return Interval(start * 1_000_000, end * 1_000_000)
 
 
-def _year_until(end: int) -> Readings:
-    count = _YEAR_DAYS * DAY_SECONDS // _EVERY_SECONDS
+def _days_until(end: int, days: int) -> Readings:
+    count = days * DAY_SECONDS // _EVERY_SECONDS
     seconds = end - _EVERY_SECONDS * np.arange(count, 0, -1)
     random = np.random.default_rng(2)
     return Readings(

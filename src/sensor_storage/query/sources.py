@@ -101,8 +101,9 @@ def _hours_of_days(layout: Layout, asset: str, hours: range) -> Iterator[int]:
     hour, stop = max(hours.start, _FIRST_HOUR), min(hours.stop, _LAST_HOUR)
     while hour < stop:
         start = datetime.fromtimestamp(hour * _SECONDS_PER_HOUR, UTC)
-        folders = list(layout.hour_folder(asset, start).parents)[2::-1]
-        missing = next((depth for depth, folder in enumerate(folders) if not folder.is_dir()), None)
+        day = layout.hour_folder(asset, start).parent
+        above = (day.parent.parent, day.parent, day)
+        missing = next((depth for depth, folder in enumerate(above) if not folder.is_dir()), None)
         behind = min(stop, _next(start, _DAY if missing is None else missing))
         if missing is None:
             yield from range(hour, behind)
