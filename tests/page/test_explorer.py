@@ -13,10 +13,9 @@ from playwright.sync_api import Page, expect
 from sensor_storage.query.times import as_text
 from sensor_storage.storage.layout import Layout
 from support.aggregates import DAY, SECOND
-from support.browser import WEB, Served, Visit
+from support.browser import Served, Visit, faults_for_a_screen_reader
 from support.troubled import MARKUP, SILENT, SPIKE, SPIKE_AT
 
-AXE = WEB / "node_modules" / "axe-core" / "axe.min.js"
 CHART = "document.querySelector('.chart').drawn()"
 
 
@@ -216,9 +215,7 @@ def test_a_screen_reader_finds_no_fault(visit: Visit, served: Served, tab: str, 
     visit.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     page = _open(visit, served, _address("press-1/temperature", more=f"&tab={tab}"))
     page.wait_for_load_state("networkidle")
-    page.evaluate(AXE.read_text())
-    found = page.evaluate("axe.run().then(one => one.violations.map(v => [v.id, v.nodes.map(n => n.html)]))")
-    assert found == [], found
+    assert faults_for_a_screen_reader(page) == []
 
 
 def test_the_page_says_that_the_service_is_gone_and_recovers(visit: Visit, tmp_path: Path) -> None:

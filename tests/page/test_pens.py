@@ -12,7 +12,7 @@ from sensor_storage.query.times import as_text
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.status import write_status
 from support.aggregates import DAY, SECOND, Reading, aggregate, arrive
-from support.browser import Served, Visit
+from support.browser import Served, Visit, faults_for_a_screen_reader
 from support.statuses import ingest_status, maintain_status
 
 CHART = "document.querySelector('.chart').drawn()"
@@ -56,6 +56,27 @@ def test_colour_steps_lane_and_scale_of_a_pen_are_chosen_and_stay_in_the_link(
     page.get_by_label("Least of the scale").fill("99")
     page.get_by_role("button", name="Set", exact=True).click()
     expect(page.get_by_text("A scale is two numbers, the second one greater")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_screen_reader_finds_no_fault_in_what_opens(visit: Visit, served: Served, scheme: str) -> None:
+    page = visit.page
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.goto(served.url + _address("press-1/temperature", "press-1/state~step"))
+    _pens(page)
+    page.locator(".assets summary", has_text="press-1").click()
+    expect(page.locator(".assets button.sensor").first).to_be_visible()
+    for opens in (".menu.pen summary", ".menu summary >> text=Export", ".menu summary >> text=Options"):
+        page.locator(opens).first.click()
+        assert faults_for_a_screen_reader(page) == [], opens
+        page.keyboard.press("Escape")
+        expect(page.locator("details.menu[open]")).to_have_count(0)
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press(".")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("complementary", name="The chosen point")).to_contain_text("receipt")
+    page.keyboard.press("?")
+    assert faults_for_a_screen_reader(page) == []
 
 
 def test_a_pen_keeps_its_colour_when_another_leaves_and_the_next_takes_a_free_one(

@@ -21,7 +21,7 @@ from sensor_storage.model import Series
 from sensor_storage.query.times import as_text
 from sensor_storage.storage.layout import Layout
 from support.aggregates import DAY, SECOND
-from support.browser import Served, Visit
+from support.browser import Served, Visit, faults_for_a_screen_reader
 from support.samples import dead_letter, keep_dead_letters, stage_readings
 from support.troubled import MARKUP, SILENT, SPIKE_AT
 
@@ -297,6 +297,7 @@ def test_a_day_of_the_calendar_leads_to_its_hours_and_their_files(visit: Visit, 
     page.get_by_role("button", name="2024-01-01T05:00:00Z: here alone").click()
     expect(page.locator("code", has_text="raw/press-1/2024/01/01/05/temperature.parquet")).to_be_visible()
     expect(page.get_by_text("360 in ")).to_be_visible()
+    assert faults_for_a_screen_reader(page) == []
 
 
 def test_last_values_move_by_themselves(visit: Visit, served: Served) -> None:

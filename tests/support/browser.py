@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page, Route, sync_playwright
@@ -90,6 +91,15 @@ class Visit:
         else:
             self.elsewhere.append(route.request.url)
             route.abort()
+
+
+def faults_for_a_screen_reader(page: Page) -> list[Any]:
+    """What axe finds amiss in the page as it stands: rules, and the elements that break them."""
+    page.evaluate((WEB / "node_modules" / "axe-core" / "axe.min.js").read_text())
+    found: list[Any] = page.evaluate(
+        "axe.run().then(one => one.violations.map(v => [v.id, v.nodes.map(n => n.html)]))"
+    )
+    return found
 
 
 class Served:

@@ -57,6 +57,24 @@ export function spark(points: [number, number][], width = 96, height = 20): SVGE
   return svg("svg", { class: "spark", width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" }, points.length > 1 && svg("polyline", { points: line }));
 }
 
+/** A menu that opens below its head, to the side where there is room; one at a time, see `closeMenus`. */
+export function menu(head: HTMLElement | string, body: HTMLElement, more: { class?: string; label?: string; title?: string } = {}): HTMLDetailsElement {
+  const summary = h("summary", { "aria-label": more.label, title: more.title }, head);
+  const box: HTMLDetailsElement = h("details", { class: `menu ${more.class ?? ""}`, name: "menu" }, summary, body);
+  box.addEventListener("toggle", () => {
+    body.classList.remove("leftwards");
+    body.classList.toggle("leftwards", body.getBoundingClientRect().right > innerWidth);
+  });
+  return box;
+}
+
+/** Every open menu that does not hold this one; was there any? */
+export function closeMenus(around: Node | null): boolean {
+  const open = [...document.querySelectorAll("details.menu[open]")].filter((one) => !one.contains(around));
+  for (const one of open) one.removeAttribute("open");
+  return open.length > 0;
+}
+
 /** A table with a head; an empty heading is a cell that is none, one with > in front is of numbers. */
 export function table(heads: string[], rows: HTMLElement[], caption?: Child): HTMLElement {
   const head = h("tr", {}, ...heads.map((one) => (one ? h("th", { scope: "col", class: one.startsWith(">") && "number" }, one.replace(/^>/, "")) : h("td", {}))));

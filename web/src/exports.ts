@@ -1,7 +1,7 @@
 // The same question elsewhere: as a file, a picture, a command, a program, a Grafana query.
 
-import { absolute, fetchFile, iso, type Parameters } from "./api";
-import { copy, download, h } from "./dom";
+import { absolute, fetchFile, iso, told, type Parameters } from "./api";
+import { copy, download, h, menu } from "./dom";
 import type { Pen, View } from "./link";
 
 export function parameters(view: View, pen: Pen, format?: string): Parameters {
@@ -49,21 +49,22 @@ export async function save(view: View, pen: Pen, format: string, failed: (error:
   }
 }
 
-/** The menu. `say` tells what happened, `picture` saves the chart. */
-export function menu(view: View, say: (text: string) => void, picture: () => void): HTMLElement {
+/** The menu of them. `say` tells what happened, `picture` saves the chart. */
+export function exportMenu(view: View, say: (text: string) => void, picture: () => void): HTMLElement {
+  const files = (format: string) => (): void => view.pens.forEach((pen) => void save(view, pen, format, (error) => say(told(error))));
   const item = (label: string, click: () => void): HTMLElement =>
     h("button", { click: (event: Event) => (click(), (event.target as HTMLElement).closest("details")?.removeAttribute("open")) }, label);
   const copied = (what: string, make: (view: View) => string) => async (): Promise<void> => {
     const text = make(view);
     say((await copy(text)) ? `Copied as ${what}.` : text);
   };
-  return h(
-    "details",
-    { class: "menu" },
-    h("summary", {}, "Export"),
+  return menu(
+    "Export",
     h(
       "div",
       {},
+      item("Parquet, a file a pen", files("parquet")),
+      item("CSV, times with their offset", files("csv")),
       item("Picture (PNG)", picture),
       item("Print", () => print()),
       ...Object.entries(forms).map(([what, make]) => item(`Copy as ${what}`, () => void copied(what, make)())),

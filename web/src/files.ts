@@ -119,7 +119,7 @@ export class Files {
       const time = `${day}T${String(hour).padStart(2, "0")}:00:00Z`;
       const label = `${time}: ${words}`;
       const open = (): void => void showFile(file, this.asset.value, sensor, time, this.view.zone);
-      return h("td", {}, letter === "." || letter === "s" ? h("span", { class: `hour ${kind}`, title: label }) : h("button", { class: `hour ${kind}`, title: label, "aria-label": label, click: open }, String(hour)));
+      return h("td", {}, letter === "." || letter === "s" ? h("span", { class: `hour ${kind}`, title: label }) : h("button", { class: `hour ${kind}`, title: label, "aria-label": `${hour} h, ${label}`, click: open }, String(hour)));
     });
     const body = h("tbody", {}, h("tr", {}, ...cells));
     roving(body);

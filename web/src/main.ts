@@ -4,7 +4,7 @@ import "./locale"; // before all that formats numbers
 import "uplot/dist/uPlot.min.css";
 import "./page.css";
 import { call, key, told, type Health } from "./api";
-import { facts, fill, h } from "./dom";
+import { closeMenus, facts, fill, h } from "./dom";
 import { Files } from "./files";
 import { read, write, type View } from "./link";
 import { Overview } from "./overview";
@@ -144,6 +144,7 @@ async function light(): Promise<void> {
   setTimeout(() => void light(), LAMP_MS);
 }
 
+addEventListener("pointerdown", (event) => closeMenus(event.target as Node));
 addEventListener("popstate", () => {
   Object.assign(view, here());
   show();
@@ -151,6 +152,7 @@ addEventListener("popstate", () => {
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
   const target = event.target as HTMLElement;
+  if (event.key === "Escape" && closeMenus(null)) return;
   if (target.matches("input, select, textarea")) {
     if (event.key === "Escape") target.blur();
     return;

@@ -1,6 +1,6 @@
 // How one pen is drawn: its colour, line or steps, and its scale.
 
-import { h } from "./dom";
+import { h, menu } from "./dom";
 import { COLOURS, readScale, type Pen } from "./link";
 
 /** A menu behind the pen's swatch. `changed` hears of each change. */
@@ -19,10 +19,8 @@ export function penMenu(pen: Pen, changed: () => void, failed: (words: string) =
     pen.scale = found;
     changed();
   };
-  return h(
-    "details",
-    { class: "menu pen" },
-    h("summary", { "aria-label": `How ${pen.asset} ${pen.sensor} is drawn`, title: "Colour, steps, scale" }, h("span", { class: `swatch colour${pen.colour}`, "aria-hidden": "true" })),
+  return menu(
+    h("span", { class: `swatch colour${pen.colour}`, "aria-hidden": "true" }),
     h(
       "form",
       { submit: scale },
@@ -30,5 +28,6 @@ export function penMenu(pen: Pen, changed: () => void, failed: (words: string) =
       h("div", { class: "group" }, turn("Steps", "A value holds till the next", "step"), turn("Own lane", "On a lane with a scale of its own", "own")),
       h("div", { class: "range" }, "Scale ", low, " to ", high, h("button", {}, "Set")),
     ),
+    { class: "pen", label: `How ${pen.asset} ${pen.sensor} is drawn`, title: "Colour, steps, scale" },
   );
 }

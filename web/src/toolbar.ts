@@ -1,7 +1,7 @@
 // What stands above the chart: how long, from when, against what, and where else to.
 
-import { fill, h } from "./dom";
-import { menu } from "./exports";
+import { fill, h, menu } from "./dom";
+import { exportMenu } from "./exports";
 import { duration, span, type View } from "./link";
 
 const RANGES = ["15min", "1h", "8h", "1d", "1w", "30d"];
@@ -38,16 +38,12 @@ export function showTools(into: HTMLElement, view: View, tools: Tools): void {
     group(named("◀", "Earlier (left arrow)", "ArrowLeft"), named("▶", "Later (right arrow)", "ArrowRight"), named("−", "Zoom out (-)", "-"), named("+", "Zoom in (+)", "+")),
     h("button", { class: "live", title: "Follow now (L)", "aria-pressed": String(view.live), click: () => tools.live() }, h("span", { class: "dot", "aria-hidden": "true" }), "Live"),
     fixed(view, tools),
-    h(
-      "details",
-      { class: "menu" },
-      h("summary", {}, view.shift ? `Over ${span(view.shift)} ago` : "Compare"),
+    menu(
+      view.shift ? `Over ${span(view.shift)} ago` : "Compare",
       h("div", {}, choice("Lay over this", Object.keys(SHIFTS), view.shift ? span(view.shift) : "", (one) => (view.shift = duration(one)), (one) => shiftWords(duration(one)))),
     ),
-    h(
-      "details",
-      { class: "menu" },
-      h("summary", {}, "Options"),
+    menu(
+      "Options",
       h(
         "div",
         {},
@@ -55,7 +51,7 @@ export function showTools(into: HTMLElement, view: View, tools: Tools): void {
         choice("Silence over", SILENCES, String(view.gap), (one) => (view.gap = Number(one)), (one) => `${one} × the usual interval`),
       ),
     ),
-    menu(view, (text) => tools.say(text), () => tools.picture()),
+    exportMenu(view, (text) => tools.say(text), () => tools.picture()),
     button("Copy link", "The chart as an address; its time stands still unless it is live (C)", () => tools.key("c")),
   );
 }
@@ -71,5 +67,5 @@ function fixed(view: View, tools: Tools): HTMLElement {
     if (start < end) tools.window(start, end);
     else tools.say("From and to are times such as 2026-01-31T08:00:00+01:00, the second one later.");
   };
-  return h("details", { class: "menu" }, h("summary", {}, "From, to"), h("form", { submit: set }, h("label", {}, "From ", from), h("label", {}, "To ", to), h("button", {}, "Show")));
+  return menu("From, to", h("form", { submit: set }, h("label", {}, "From ", from), h("label", {}, "To ", to), h("button", {}, "Show")));
 }
