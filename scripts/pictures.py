@@ -24,6 +24,16 @@ from support.browser import chromium
 
 ROOT = Path(__file__).parents[1]
 PATIENCE_SECONDS = 240
+PENS = "&".join(
+    f"pen={pen}"
+    for pen in (
+        "press-1/temperature",  # with a spike every minute
+        "press-1/oil_pressure",
+        "pump-1/flow",  # falls silent
+        "kiln-1/draught",  # with bad quality
+        "press-1/alarm~step",
+    )
+)
 WIDE, PHONE, WALL = (1280, 800), (390, 844), (2560, 1440)
 
 
@@ -36,7 +46,7 @@ def main() -> int:
     chosen.folder.mkdir(parents=True, exist_ok=True)
     with _demo(chosen.url) as url, chromium() as browser:
         _wait(url)
-        for name, size, scheme, address in _pictures(url):
+        for name, size, scheme, address in _pictures():
             page = _page(browser, size, scheme)
             page.goto(url + address)
             page.wait_for_load_state("networkidle")
@@ -47,27 +57,18 @@ def main() -> int:
     return 0
 
 
-def _pictures(url: str) -> Iterator[tuple[str, tuple[int, int], str, str]]:
+def _pictures() -> Iterator[tuple[str, tuple[int, int], str, str]]:
     """Name, size, colours and address of each; the time stands still, so that nothing moves meanwhile."""
     end = int(time.time())
-    span = f"from={_iso(end - 3600)}&to={_iso(end)}&tz=UTC"
-    pens = _pens(url)
-    yield "trend", WIDE, "light", f"/explore?{pens}&{span}"
-    yield "trend-dark", WIDE, "dark", f"/explore?{pens}&{span}"
-    yield "trend-phone", PHONE, "light", f"/explore?{pens}&{span}"
-    yield "trend-wall", WALL, "dark", f"/explore?{pens}&{span}"
+    span = f"from={_iso(end - 1500)}&to={_iso(end)}&tz=UTC"
+    yield "trend", WIDE, "light", f"/explore?{PENS}&{span}"
+    yield "trend-dark", WIDE, "dark", f"/explore?{PENS}&{span}"
+    yield "trend-phone", PHONE, "light", f"/explore?{PENS}&{span}"
+    yield "trend-wall", WALL, "dark", f"/explore?{PENS}&{span}"
     yield "overview", WIDE, "light", "/explore?tab=overview"
     yield "overview-phone", PHONE, "dark", "/explore?tab=overview"
     yield "pipeline", WIDE, "dark", "/explore?tab=pipeline"
     yield "files", WIDE, "light", "/explore?tab=files&asset=press-1"
-
-
-def _pens(url: str) -> str:
-    found = _asked(f"{url}/latest?asset=press-1")["readings"]
-    names = [one["sensor_name"] for one in found]
-    wanted = [one for one in ("temperature", "oil_pressure", "vibration", "state", "status") if one in names]
-    texts = {one["sensor_name"] for one in found if one["text"] is not None}
-    return "&".join(f"pen=press-1/{one}{'~step' if one in texts else ''}" for one in [*wanted, *texts][:4])
 
 
 def _prepare(name: str, page: Page) -> None:
@@ -78,12 +79,11 @@ def _prepare(name: str, page: Page) -> None:
             page.locator("#search").fill("press-1")
             page.locator("summary", has_text="press-1").first.click()
             page.locator("button.sensor svg").first.wait_for()
-            page.locator("#search").fill("press")
-            page.locator("#search").blur()
+            page.evaluate("document.activeElement.blur()")
             box = page.locator(".u-over").first.bounding_box() or {"x": 0, "y": 0, "width": 0}
             for place, key in ((0.3, "a"), (0.62, "b")):
                 page.mouse.move(box["x"] + box["width"] * place, box["y"] + 20)
-                page.wait_for_timeout(100)
+                page.wait_for_timeout(1_000)  # till the cursor has followed
                 page.keyboard.press(key)
     if name.startswith("overview"):
         page.locator("td.course svg").first.wait_for(state="attached")

@@ -154,7 +154,7 @@ export class Overview {
       "tr",
       { class: first && "first" },
       h("td", {}, h("span", { class: first ? "" : "again" }, name(one.asset_id))),
-      h("td", {}, h("a", { href: `explore?pen=${pen}&${time}&tz=${encodeURIComponent(this.view.zone)}` }, name(one.sensor_name))),
+      h("td", {}, first && h("span", { class: "asset-small" }, name(one.asset_id)), h("a", { href: `explore?pen=${pen}&${time}&tz=${encodeURIComponent(this.view.zone)}` }, name(one.sensor_name))),
       h("td", { class: "number last" }, one.text === null ? value(one.value) : name(one.text, 30), h("span", { class: "unit-small" }, ` ${(one.unit ?? "").slice(0, 12)}`)),
       h("td", { class: "soft" }, one.unit === null ? "" : name(one.unit, 20)),
       h("td", { title: moment(at, this.view.zone) }, age(one.age_seconds)),
