@@ -166,6 +166,7 @@ export class Chart {
   private listen(lane: Lane): void {
     const { over, root } = lane.plot;
     let pressed = 0;
+    over.addEventListener("pointermove", () => lane.plot.syncRect()); // what stands above may have grown since
     over.addEventListener("mousedown", (event) => (pressed = event.offsetX));
     over.addEventListener("click", (event) => {
       if (!event.shiftKey && Math.abs(event.offsetX - pressed) < PRESS_PIXELS) this.pick(lane, event.offsetX, event.offsetY);
