@@ -105,7 +105,7 @@ class DemoService:
 
 
 class LiveLine:
-    """The lamp with rate, files and bytes a reading, as one line."""
+    """The lamp with rate, files, what went to the cold store, and bytes a reading, as one line."""
 
     def __init__(self, layout: Layout, clock: Clock, acknowledged: Callable[[], int]) -> None:
         self._layout = layout
@@ -127,6 +127,8 @@ class LiveLine:
             return f"starting · {self._acknowledged():,} readings published"
         rate = self._rate(maintain.time, maintain.received_readings)
         text = f"{lamp(snapshot)} · {rate:,.0f} readings/s · {maintain.hour_files:,} files"
+        if cold := snapshot.cold:
+            text += f" · {cold.uploaded:,} uploaded, {cold.removed:,} proven and gone from here"
         if maintain.waiting_readings or not maintain.stored_readings:
             return text
         return f"{text} · {maintain.hour_file_bytes / maintain.stored_readings:.1f} B a reading"

@@ -118,7 +118,7 @@ Try, in another terminal:
   {program} ls --data {data}
   {program} status --data {data}
   {program} verify --data {data}
-  curl -s 'http://127.0.0.1:{port}/azure/files?limit=3'     the hours that are over, uploaded and proven
+  curl -s 'http://127.0.0.1:{port}/azure/files?limit=3'     the hours that are over; queries read them back
   .venv/bin/python -c "import duckdb; print(duckdb.sql(\\"from '{data}/raw/press-1/*/*/*/*/*.parquet'\\"))"
   kill -9 {pid}        # the whole service; watch it come back with nothing lost
 
