@@ -83,7 +83,7 @@ class ObjectStore:
     def write(
         self, name: str, content: Content, *, replaces: str | None, metadata: Mapping[str, str]
     ) -> Blob:
-        """PUT with If-Match or If-None-Match."""
+        """PUT on the condition that nothing is there, or what is replaced."""
         attributes: dict[str, str] = {_PREFIX + key: value for key, value in metadata.items()}
         if self._tier:
             attributes["Storage-Class"] = self._tier
@@ -93,10 +93,19 @@ class ObjectStore:
                 check_name(name),
                 content,
                 attributes=attributes,
-                mode="create" if replaces is None else {"e_tag": replaces},
+                mode="create" if replaces is None else self._in_place_of(name, replaces),
                 use_multipart=False,
             )
         return Blob(name, len(content), str(done["e_tag"]), 0.0, dict(metadata))
+
+    def _in_place_of(self, name: str, etag: str) -> Any:  # noqa: ANN401 - obstore's condition
+        """The condition that the blob is the one with that ETag; Google knows it by its generation alone."""
+        if not self._url.startswith("gs://"):
+            return {"e_tag": etag}
+        meta = obstore.head(self._store, check_name(name))
+        if (meta["e_tag"] or "").strip('"') != etag.strip('"'):
+            raise Changed(f"write {name} in {self._url}: written by somebody else")
+        return {"e_tag": etag, "version": meta["version"]}
 
     def pages(self, prefix: str) -> Iterator[list[Blob]]:
         """List; folders of a hierarchical namespace have no size and are left out."""
