@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import Producer
 
 from sensor_storage import cli
+from sensor_storage.config import load
 from sensor_storage.demo.broker import EmbeddedBroker
 from sensor_storage.errors import Usage
 from sensor_storage.kafka.past import Range, parse_range, plan_past
@@ -15,6 +16,7 @@ from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.parquet import CheckedFile
 from sensor_storage.storage.readings import union
 from sensor_storage.storage.verify import verify
+from sensor_storage.verbs.backfill_kafka import _limit
 from support.command import Done, Run
 from support.kafka_io import create_topic, produce
 from support.member import member
@@ -238,3 +240,15 @@ def test_only_what_is_asked_for_there_not_the_services_and_not_answered_for_is_r
     assert plan_past((0, 100), (0, 100), 50, [(10, 20), (30, 60)]) == [(0, 10), (20, 30)]
     assert plan_past((0, 100), (0, 100), 0, []) == []
     assert plan_past((0, 100), (120, 200), None, []) == []
+
+
+def test_what_the_group_reads_or_will_read_is_left_to_it() -> None:
+    settings = load({"KAFKA_TOPIC_PATTERN": "^ours-.*"})
+    ours, other = ("ours-a", 0), ("theirs", 0)
+    for mine in (True, False):
+        assert _limit(settings, ours, (70, "id"), "id", mine=mine) == 70
+        assert _limit(settings, ours, (70, ""), "id", mine=mine) == 70
+        assert _limit(settings, other, None, "id", mine=mine) is None
+    assert _limit(settings, ours, None, "id", mine=False) == 0  # a service runs, and is about to begin
+    assert _limit(settings, ours, (70, "before"), "id", mine=False) == 0  # it begins the new topic anew
+    assert _limit(settings, ours, None, "id", mine=True) is None
