@@ -1,7 +1,9 @@
 """Uploads: every row there once, whoever else writes, whatever the store says or fails to say."""
 
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError
 
 import pytest
 
@@ -51,6 +53,29 @@ def test_every_file_is_in_the_store_with_a_receipt_of_its_content(
         assert receipt.local_digest == receipt.digest == checked_digest(data, Path(name))
         assert (receipt.etag, receipt.size_bytes) == (blob.etag, len(data))
     assert plant.catalog.receipts.waiting().files == 0
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_large_files_are_mapped_one_after_the_other(
+    tmp_path: Path, store: DirectoryStore, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    two = Barrier(2)
+    met: list[str] = []
+
+    def meet(act: str, name: str) -> None:
+        if act == "write" and name.startswith("raw/"):
+            with suppress(BrokenBarrierError):
+                two.wait(0.2 if large else 20)
+                met.append(name)
+            two.reset()
+
+    if large:
+        monkeypatch.setattr("sensor_storage.cold.upload._LARGE_BYTES", 0)
+    plant = Plant(tmp_path / "data", FaultyStore(store, before=meet))
+    plant.arrive(range(100))
+    plant.all_stages()
+    assert sorted(blobs(store)) == plant.local()
+    assert bool(met) != large
 
 
 def test_what_did_not_change_is_not_written_again(plant: Plant, store: DirectoryStore) -> None:

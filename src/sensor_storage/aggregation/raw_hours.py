@@ -4,7 +4,7 @@
 the readings were found in.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -101,21 +101,21 @@ class HourFileSamples:
         """All readings, whole minutes at a time."""
         parquet = self._file.parquet
         if self.rows <= BLOCK_ROWS:
-            yield self._samples(parquet.read(_COLUMNS, use_threads=False))
+            yield self._samples([parquet.read(_COLUMNS, use_threads=False)])
             return
-        held: list[Any] = []
+        held: list[pa.Table] = []
         for group in range(parquet.metadata.num_row_groups):
             held.append(parquet.read_row_group(group, _COLUMNS, use_threads=False))
-            whole = pa.concat_tables(held)
-            minute = np.asarray(whole["timestamp"].cast(pa.int64())) // WIDTH["minute"]
-            cut = int(np.searchsorted(minute, minute[-1]))
-            if cut >= BLOCK_ROWS:
-                yield self._samples(whole.slice(0, cut))
-                held = [whole.slice(cut)]
-        yield self._samples(pa.concat_tables(held))
+            whole, rest = _whole_minutes(held)
+            if sum(map(len, whole)) >= BLOCK_ROWS:
+                held = rest
+                yield self._samples(whole)
+        yield self._samples(held)
 
-    def _samples(self, table: pa.Table) -> Samples:
-        table = table.unify_dictionaries().combine_chunks()
+    def _samples(self, tables: list[pa.Table]) -> Samples:
+        """The rows of these tables, which are let go."""
+        table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+        tables.clear()
         time: Any = table["timestamp"].chunk(0)
         text: Any = table["text"].chunk(0)
         return Samples(
@@ -126,6 +126,18 @@ class HourFileSamples:
             unit=coded_column(table["unit"]),
             text=coded_text(text),
         )
+
+
+def _whole_minutes(tables: Sequence[pa.Table]) -> tuple[list[pa.Table], list[pa.Table]]:
+    """The rows before the minute of the last one, and the rest."""
+    times = (np.asarray(table["timestamp"].cast(pa.int64())) // WIDTH["minute"] for table in reversed(tables))
+    last: int | None = None
+    for place, minutes in zip(reversed(range(len(tables))), times, strict=True):
+        last = int(minutes[-1]) if last is None else last
+        if cut := int(np.searchsorted(minutes, last)):
+            split = tables[place]
+            return [*tables[:place], split.slice(0, cut)], [split.slice(cut), *tables[place + 1 :]]
+    return [], [*tables]
 
 
 def minutes_and_hour(raw: RawHour, *, limit: int) -> tuple[Statistics, Statistics]:

@@ -15,12 +15,13 @@ both finds them consistent.
 import random
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from mmap import ACCESS_READ, mmap
 from operator import attrgetter
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 from sensor_storage.aggregation.files import footer_of
@@ -49,6 +50,7 @@ _RIVALS: Final = 20
 """So often a blob may be written by others between our look and our write before it is left for later."""
 
 _LONGEST_WAIT_SECONDS: Final = 600.0
+_LARGE_BYTES: Final = 64_000_000
 _PERSON_SECONDS: Final = 1800.0
 _AWAY_AFTER: Final = 3
 """After so many failures of the store in one page, the round ends: the store is away."""
@@ -155,6 +157,7 @@ class Uploader:
         self.stopped = stopped
         self._chance = chance
         self._pace = Pace(policy.bytes_per_second)
+        self._large = Lock()
         self._away_rounds = 0
         self._quiet_until = 0.0
         self._told_of_size = False
@@ -300,9 +303,13 @@ class Uploader:
         except SensorStorageError as error:
             return _Outcome(task.due, task.name, error=error)
 
+    def _turn(self, path: Path) -> AbstractContextManager[object]:
+        """Large files go one after the other: what is mapped of a file counts as this process' memory."""
+        return self._large if path.stat().st_size > _LARGE_BYTES else nullcontext()
+
     def _uploaded(self, task: _Task) -> _Outcome:
         path = self._layout.root / task.name
-        with _mapped(path) as content:
+        with self._turn(path), _mapped(path) as content:
             digest = checked_digest(content, path)
             if task.receipt and task.receipt.local_digest == digest:
                 return _Outcome(task.due, task.name, task.receipt)
