@@ -230,3 +230,30 @@ def _member_is_fenced(scene: Scene, servers: str) -> None:
         assert time.monotonic() < deadline, scene.service.log()
         other.poll(0.5)
     other.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_lost_file_and_topics_that_are_gone_fire_their_alerts(tmp_path: Path) -> None:
+    port = free_port()
+    with EmbeddedBroker(tmp_path / "kafka") as broker:
+        servers = broker.bootstrap_servers
+        create_topic(servers, TOPIC)
+        _publish(servers, _readings(range(100)))
+        settings = {"SERVICE_PORT": str(port)}
+        with running(tmp_path / "data", servers, "sensor-data-", **settings) as service:
+            service.wait_for_messages(100)
+            wait_until(lambda: bool(service.layout.hour_files()), "the hour file is there")
+            wait_until(lambda: not service.layout.staged_files(), "everything is in its place")
+            assert service.stop() == 0
+            service.layout.hour_files()[0].unlink()
+            (service.layout.root / "catalog.db").unlink()
+            service.start()
+            with scraping(tmp_path / "prometheus", port) as prometheus:
+                scene = Scene(service, prometheus, port)
+                scene.fires("SensorStorageReadingsMissing")
+                assert scene.firing() == {"SensorStorageReadingsMissing"}
+                admin = AdminClient({"bootstrap.servers": servers})
+                (deleted,) = admin.delete_topics([TOPIC]).values()
+                deleted.result(30)
+                scene.fires("SensorStorageNoTopics", seconds=90)
