@@ -63,7 +63,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sensors", type=int, default=100)
     parser.add_argument("--hours", type=int, default=24, help="Of the day; fewer only try it out.")
-    parser.add_argument("--backlog", type=int, default=600_000, help="Messages.")
+    parser.add_argument("--backlog", type=int, default=1_500_000, help="Messages.")
     parser.add_argument("--rate", type=int, help="Readings a second; by default half of the top speed.")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
