@@ -55,6 +55,8 @@ def main() -> int:
         finally:
             demo.send_signal(signal.SIGINT)
             demo.wait(60)
+        if "read_back" not in seen:
+            seen["log"] = (data / "service.log").read_text().splitlines()[-20:]
     print(json.dumps(seen))
     return 0 if seen.get("read_back", {}).get("seconds", chosen.within + 1) <= chosen.within else 1
 
