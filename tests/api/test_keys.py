@@ -65,6 +65,15 @@ def test_a_key_lets_in_by_either_header(guarded: FastAPI, header: str) -> None:
 @pytest.mark.parametrize(
     "wrong",
     ["", " ", READER[:-1], READER + "x", "grafana", "\u00e4", hashlib.sha256(READER.encode()).hexdigest()],
+    ids=[
+        "none",
+        "blank",
+        "cut-short",
+        "longer",
+        "its-name",
+        "not-ascii",
+        "its-hash",
+    ],  # a key is new in each run
 )
 def test_no_other_key_lets_in_nor_is_it_told(guarded: FastAPI, wrong: str) -> None:
     answer = sender(guarded)("GET", "/assets", headers={"x-api-key": wrong.encode("latin-1")})
