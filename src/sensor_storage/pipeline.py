@@ -155,6 +155,7 @@ class IngestLoop:
                 halted=halted,
                 ended=ended,
                 **process_use(),
+                bootstrap_servers=self._watch.bootstrap_servers,
                 topics=len(self._watch.found or ()),
                 pattern=self._watch.pattern,
                 other_topics=self._watch.others,

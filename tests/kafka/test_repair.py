@@ -16,7 +16,7 @@ from sensor_storage.storage.holdings import Window
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ledger import LedgerEntry
 from sensor_storage.storage.ownership import alone, own
-from sensor_storage.storage.status import read_maintain
+from sensor_storage.storage.status import read_ingest, read_maintain
 from sensor_storage.storage.verify import verify
 from support.command import Done, Run
 from support.kafka_io import create_topic, produce
@@ -151,6 +151,32 @@ def test_what_kafka_no_longer_has_is_listed(
     assert len(_set_aside(layout)) == 1
 
 
+def test_what_is_wholly_stored_is_kept_and_no_loss_though_kafka_has_it_no_longer(
+    tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str, run: Run
+) -> None:
+    create_topic(broker.bootstrap_servers, topic_prefix)
+    layout = Layout(tmp_path / "data" / "raw")
+    produce(broker.bootstrap_servers, topic_prefix, _values(0, 30)[:31])
+    with member(layout, broker.bootstrap_servers, topic_prefix, group=topic_prefix) as one:
+        one.until(lambda: one.messages() == 31, "all is read")
+        one.ingest.finish()
+    compactor(layout).run_once(NOW, NOW, flush=True)
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+    for future in admin.delete_records([TopicPartition(topic_prefix, 0, 31)]).values():
+        future.result(timeout=30)
+    before = stored_rows(layout)
+    _flip(KINDS["ledger"](layout), 0.5)
+    done = run("verify", "--repair", "--json")
+    assert (done.code, done.lines()[-1]["clean"]) == (0, True), done.out + done.err
+    told = [
+        (line["repair"], line["where"]) for line in done.lines() if line.get("repair") in {"lost", "kept"}
+    ]
+    assert told == [("kept", f"{topic_prefix}/0@0…30")]
+    assert stored_rows(layout) == before
+    again = run("verify", "--repair", "--json")
+    assert [line for line in again.lines() if line.get("repair") in {"lost", "kept"}] == []
+
+
 def test_a_segment_that_was_lost_is_read_again_though_the_group_is_past_it(layout: Layout, run: Run) -> None:
     before = stored_rows(layout)
     (_, path), *_ = layout.staged_files()
@@ -242,6 +268,7 @@ def test_a_service_that_runs_is_asked_and_goes_on_reading(
         summary = json.loads(found.stdout.splitlines()[-1])
         assert (summary["messages"], summary["dead_letters"], summary["empty"]) == (50, 4, 4)
         assert summary["readings"] == 100
+        assert [one.bootstrap_servers for one in read_ingest(layout)] == [broker.bootstrap_servers]
         status = read_maintain(layout)
         assert status is not None
         assert status.received_messages == 58

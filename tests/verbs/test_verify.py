@@ -2,10 +2,13 @@
 
 import pytest
 
+from sensor_storage.clock import SystemClock
 from sensor_storage.model import Series
 from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.status import write_status
 from support.command import Run
 from support.samples import stage_readings
+from support.statuses import ingest_status
 
 
 def test_quiet_leaves_the_answer(run: Run, layout: Layout) -> None:
@@ -15,11 +18,36 @@ def test_quiet_leaves_the_answer(run: Run, layout: Layout) -> None:
     assert done.out.splitlines()[-1].startswith("No loss, no duplicate.")
 
 
-def test_a_broker_that_does_not_answer_ends_it_with_4_and_a_hint(
-    run: Run, layout: Layout, unused_port: int, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def nowhere(unused_port: int, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a broker that does not answer, which is set."""
+    address = f"127.0.0.1:{unused_port}"
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", address)
+    return address
+
+
+@pytest.mark.parametrize("option", ["--repair", "--against-kafka"])
+def test_a_broker_that_does_not_answer_is_named_before_anything_is_read_or_moved(
+    run: Run, layout: Layout, nowhere: str, option: str
 ) -> None:
     stage_readings(layout, [Series("a", "b")])
-    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", f"127.0.0.1:{unused_port}")
-    done = run("verify", "--against-kafka")
+    (_, path), *_ = layout.staged_files()
+    path.write_bytes(b"PAR1" + path.read_bytes()[5:])
+    before = sorted(layout.root.rglob("*"))
+    done = run("verify", option)
+    assert (done.code, done.out) == (4, "")
+    assert f"reach Kafka at {nowhere}: " in done.err
+    assert "KAFKA_BOOTSTRAP_SERVERS" in done.err
+    assert sorted(layout.root.rglob("*")) == before
+
+
+def test_where_the_service_reads_from_another_broker_the_hint_says_so(
+    run: Run, layout: Layout, nowhere: str
+) -> None:
+    stage_readings(layout, [Series("a", "b")])
+    now = SystemClock().now()
+    write_status(layout, ingest_status(time=now, bootstrap_servers="kafka-1:9092"))
+    done = run("verify", "--repair")
     assert done.code == 4
-    assert "describe topic" in done.err
+    assert f"reach Kafka at {nowhere}: " in done.err
+    assert "the service of this directory reads from kafka-1:9092: set KAFKA_BOOTSTRAP_SERVERS" in done.err

@@ -20,10 +20,12 @@ from confluent_kafka.admin._resource import ResourceType
 from sensor_storage.errors import Transient
 from sensor_storage.kafka.consumer import Partition
 
+_REACH_SECONDS = 10.0
 _TIMEOUT_SECONDS = 15.0
 _SILENCE_SECONDS = 60.0
 _BATCH_MESSAGES = 10_000
 _HINT = "check that the broker is up; nothing was changed"
+_REACH_HINT = "check KAFKA_BOOTSTRAP_SERVERS, by `sensor-storage check --only kafka`; nothing was changed"
 
 
 class LogReader:
@@ -36,6 +38,12 @@ class LogReader:
         self._client = {**client, "log_level": 0}
         self._group = group
         self._admin = AdminClient(self._client)
+
+    def reach(self) -> None:
+        """Return when the broker answers. Transient, soon and naming its address, when it does not."""
+        where = self._client["bootstrap.servers"]
+        with _asking(f"reach Kafka at {where}", _REACH_HINT):
+            self._admin.list_topics(timeout=min(self._timeout, _REACH_SECONDS))
 
     def bounds(self, key: Partition) -> tuple[int, int]:
         """The first offset the broker still has, and the one after its last."""
@@ -134,8 +142,10 @@ def _is_end(event: Message, stop: int) -> bool:
 
 
 @contextmanager
-def _asking(act: str) -> Iterator[None]:
+def _asking(act: str, hint: str = _HINT) -> Iterator[None]:
     try:
         yield
-    except (KafkaException, TimeoutError) as error:
-        raise Transient(f"{act}: {error}", hint=_HINT) from error
+    except KafkaException as error:
+        raise Transient(f"{act}: {error.args[0].str()}", hint=hint) from error
+    except TimeoutError as error:
+        raise Transient(f"{act}: no answer in time", hint=hint) from error

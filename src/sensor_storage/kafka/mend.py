@@ -39,13 +39,14 @@ _LOST = "neither the ledger nor Kafka knows of them any more"
 class Mended:
     """What was stored, in readings, dead letters and ledger entries; and what Kafka no longer has, by window.
 
-    Of a window that is lost `stored` messages are in the files all the same.
+    Of a window that is lost `stored` messages are in the files all the same; of one that is kept, all are.
     """
 
     readings: int = 0
     dead_letters: int = 0
     entries: int = 0
     lost: list[tuple[Window, int]] = field(default_factory=list)
+    kept: list[Window] = field(default_factory=list)
 
 
 class Mender:
@@ -122,7 +123,11 @@ class Mender:
     def _lose(self, window: Window, holdings: Holdings, *, is_hole: bool) -> None:
         """Kafka no longer has these: of a hole the ledger keeps what is stored, or that there is nothing."""
         entries = list(_from_files(window, holdings))
-        self.mended.lost.append((window, sum(entry.messages for entry in entries)))
+        stored = sum(entry.messages for entry in entries)
+        if is_hole and stored == window.stop - window.start:
+            self.mended.kept.append(window)
+        else:
+            self.mended.lost.append((window, stored))
         if is_hole:
             source = Source(window.topic, window.topic_id, window.partition, -1)
             gap = LedgerEntry(source, window.start, window.stop, fate="gap", reason=_LOST)

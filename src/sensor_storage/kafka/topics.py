@@ -24,7 +24,7 @@ class TopicDirectory:
     """What the broker says of topics and their ids."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        self._where = config["bootstrap.servers"]
+        self.where: str = config["bootstrap.servers"]
         self._admin = AdminClient({**config, "log_level": 0})  # what it would print, it also raises
 
     def names(self) -> list[str]:
@@ -34,7 +34,7 @@ class TopicDirectory:
         except KafkaException as error:
             words = error.args[0].str()
             raise Transient(
-                f"list topics of {self._where}: {words}", hint="check KAFKA_BOOTSTRAP_SERVERS"
+                f"list topics of {self.where}: {words}", hint="check KAFKA_BOOTSTRAP_SERVERS"
             ) from error
         return [name for name, topic in listed.items() if topic.error is None and not name.startswith("__")]
 
@@ -81,6 +81,11 @@ class TopicWatch:
     def pattern(self) -> str:
         """What names are matched against."""
         return self._pattern.pattern
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where the broker is asked."""
+        return self._directory.where
 
     def start(self) -> None:
         """Begin to look."""

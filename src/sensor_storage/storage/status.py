@@ -33,7 +33,7 @@ class IngestStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One ingest worker. Counts are since its start; `watermark` and `time` are seconds since 1970.
 
     `dead_letters_used` is the share of the room for dead letters that they take; with `ended` it is its last word.
-    `other_topics` are some that there are while none matches the pattern.
+    `other_topics` are some that there are while none matches the pattern; `bootstrap_servers` are addresses alone.
     """
 
     worker: str
@@ -57,6 +57,7 @@ class IngestStatus(msgspec.Struct, frozen=True, kw_only=True):
     resident_bytes: int = 0
     cpu_seconds: float = 0.0
     ended: bool = False
+    bootstrap_servers: str = ""
     topics: int = 0
     pattern: str = ""
     other_topics: tuple[str, ...] = ()

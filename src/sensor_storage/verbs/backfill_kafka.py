@@ -20,6 +20,7 @@ from sensor_storage.storage.ledger import LedgerEntry, covered
 from sensor_storage.storage.ownership import own
 from sensor_storage.storage.spans import Span
 from sensor_storage.verbs.options import Output
+from sensor_storage.verbs.reaching import reach_kafka
 from sensor_storage.verbs.room import Room, staged_names
 
 
@@ -44,6 +45,7 @@ def from_kafka(
 ) -> int:
     """Store what the ranges have and the ledger does not answer for. Usage where there is no such topic."""
     wanted = [(parse_range(text), times) for text in ranges]
+    reach_kafka(output, settings, layout)
     topics = TopicDirectory(settings.kafka.client_properties())
     ids = topics.ids(sorted({one.topic for one, _ in wanted}))
     with ExitStack() as held:

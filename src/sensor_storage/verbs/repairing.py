@@ -1,5 +1,6 @@
 """What `verify --repair` does: damaged files set aside, and what is then lacking read from Kafka again.
 
+ 0. ask Kafka whether it answers (`reach_kafka`): else nothing is read or moved;
  1. look at everything; have damaged files moved below `damaged/`, until no more are found;
  2. have the catalog made again if it was one of them, or there is none;
  3. have all that is staged put in its place;
@@ -130,10 +131,18 @@ def _tell(output: Output, mended: Mended) -> None:
     }
     text = f"stored again from Kafka: {mended.readings:,} readings, {mended.dead_letters:,} dead letters"
     output.item(record, text + f", {mended.entries:,} entries of the ledger")
+    for window in mended.kept:
+        where, count = _named(window), window.stop - window.start
+        words = f"Kafka no longer has these messages; all {count:,} are stored, and the ledger says so again"
+        output.item({"repair": "kept", "where": where, "stored": count}, f"kept: {where}: {words}")
     for window, stored in mended.lost:
-        where = span_name(Source(*window.place, -1), window.start, window.stop)
+        where = _named(window)
         words = f"Kafka no longer has these messages; {stored:,} of them are stored"
         output.item({"repair": "lost", "where": where, "stored": stored}, f"lost: {where}: {words}")
+
+
+def _named(window: Window) -> str:
+    return span_name(Source(*window.place, -1), window.start, window.stop)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from sensor_storage.storage.verify_report import PartitionReport, VerifyReport
 from sensor_storage.verbs.against import against_summary, compare_with_kafka, tell_against
 from sensor_storage.verbs.auditing import audit
 from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
+from sensor_storage.verbs.reaching import reach_kafka
 from sensor_storage.verbs.repairing import look_at_aggregates, repair
 
 EPILOG = """\b
@@ -52,6 +53,8 @@ def command(
     """Prove from the files that every message consumed is stored exactly once, and that no file is damaged."""
     began = time.monotonic()
     layout = data_layout(settings)
+    if repairs or against_kafka:
+        reach_kafka(output, settings, layout)
     whole = repair(output, settings, layout) if repairs else True
     full = full or repairs
 
