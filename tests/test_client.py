@@ -2,6 +2,7 @@
 
 import gc
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,9 +15,10 @@ from sensor_storage.clock import SystemClock
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.cold.keepsakes import Keepsakes
 from sensor_storage.cold.upload import UploadReport
-from sensor_storage.errors import SensorStorageError, Transient, Usage
+from sensor_storage.errors import NoColdStore, SensorStorageError, Transient, Usage
 from sensor_storage.query.times import as_text
 from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.status import ColdStatus, write_status
 from support.aggregates import DAY, LATER, SECOND, Reading, aggregate, arrive, readings_at
 from support.cold import Plant as ColdPlant
 from support.listening import listening_at
@@ -69,6 +71,51 @@ def stored(tmp_path: Path) -> Iterator[ColdPlant]:
         stage(plant.layout, readings_at(ROWS, range(len(ROWS))), number=1, start=0, stop=len(ROWS))
         plant.all_stages()
         yield plant
+
+
+def told_to_be_at(plant: ColdPlant, url: str) -> None:
+    """The worker beside the cold store has said where that is, and ended."""
+    write_status(plant.layout, ColdStatus(worker="cold", pid=1, time=0, started=0, url=url))
+
+
+def test_a_directory_whose_service_uploads_to_a_folder_lacks_nothing_without_any_setting(
+    layout: Layout, stored: ColdPlant
+) -> None:
+    stored.clean()
+    assert stored.local() == []
+    told_to_be_at(stored, stored.store.url)
+    there, whole = connect(stored.layout.root), connect(layout.root)
+    for resolution in ("raw", "minute", "hour", "day"):
+        asked = {**SPAN, "resolution": resolution}
+        assert there.query(**asked).to_pylist() == whole.query(**asked).to_pylist()
+    assert [one["value"] for one in there.latest()] == [4995.0]
+
+
+@pytest.mark.parametrize("url", ["az://plant", "file:///not/to/be/seen/here", ""])
+def test_an_answer_that_needs_a_cold_store_nobody_set_is_an_error_and_never_fewer_rows(
+    stored: ColdPlant, url: str
+) -> None:
+    stored.clean()
+    told_to_be_at(stored, url)
+    there = connect(stored.layout.root)
+    for resolution, files in (("raw", 2), ("minute", 2), ("hour", 1), ("day", 1)):
+        with pytest.raises(NoColdStore, match=f"{files} file.* of this answer") as caught:
+            there.rows(**{**SPAN, "resolution": resolution})
+        assert url in caught.value.message
+        assert "COLD_STORE_URL" in caught.value.hint
+    with pytest.raises(NoColdStore, match="temperature"):
+        there.latest()
+    with pytest.raises(NoColdStore):
+        there.query(resolution="day", tz="Asia/Kolkata", **SPAN)
+
+
+def test_files_that_are_here_need_no_cold_store_whatever_the_catalog_says(
+    layout: Layout, stored: ColdPlant
+) -> None:
+    stored.clean()
+    shutil.copytree(stored.layout.root.parent / "store" / "raw", stored.layout.raw, dirs_exist_ok=True)
+    whole = connect(layout.root).query(resolution="raw", **SPAN)
+    assert connect(stored.layout.root).query(resolution="raw", **SPAN).to_pylist() == whole.to_pylist()
 
 
 @pytest.mark.parametrize("told", [True, False])

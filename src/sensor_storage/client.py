@@ -27,7 +27,7 @@ import pyarrow as pa
 
 from sensor_storage.aggregation.files import Parameters
 from sensor_storage.clock import SystemClock
-from sensor_storage.cold.connect import open_url
+from sensor_storage.cold.connect import folder_told, open_url
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.cold.store import ColdStore
 from sensor_storage.cold.tree import learn
@@ -112,9 +112,10 @@ def connect(
     """The data directory, the parent of `raw/`, the service's address, or a cold store's URL.
 
     `parameters` are those the service makes aggregates with, where they are not the defaults. What is not on this
-    disk any more is read from `cold_store`: a URL, or a store. A store alone, `file:///…`, `az://…`, `s3://…` or
-    `gs://…`, has what was uploaded when this is called. Credentials are those of the environment. Usage unless the
-    directory is there, or the URL names a store.
+    disk any more is read from `cold_store`: a URL, or a store; by default from the folder the service uploads to. A
+    question that needs another store raises NoColdStore. A store alone, `file:///…`, `az://…`, `s3://…` or `gs://…`,
+    has what was uploaded when this is called. Credentials are those of the environment. Usage unless the directory
+    is there, or the URL names a store.
     """
     if str(place).startswith(("http://", "https://")):
         return _Service(str(place).rstrip("/"))
@@ -126,10 +127,8 @@ def connect(
     return _Directory(layout, parameters, _cold_files(layout, cold_store))
 
 
-def _cold_files(layout: Layout, store: ColdStore | str | None) -> ColdFiles | None:
-    if store is None:
-        return None
-    opened = open_url(store, os.environ) if isinstance(store, str) else store
+def _cold_files(layout: Layout, store: ColdStore | str | None) -> ColdFiles:
+    opened = open_url(store, os.environ) if isinstance(store, str) else store or folder_told(layout)
     return ColdFiles(layout, opened, SystemClock(), _CACHE_BYTES)
 
 
@@ -145,7 +144,7 @@ class _Base:
 class _Directory(_Base):
     """Reads the files itself, without a limit."""
 
-    def __init__(self, layout: Layout, parameters: Parameters | None, files: ColdFiles | None) -> None:
+    def __init__(self, layout: Layout, parameters: Parameters | None, files: ColdFiles) -> None:
         self._clock = SystemClock()
         self._queries = Queries(layout, self._clock, Limits(0, 0), parameters, files)
 

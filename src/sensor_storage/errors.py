@@ -38,6 +38,12 @@ class Usage(SensorStorageError):
     exit_code = 2
 
 
+class NoColdStore(SensorStorageError):
+    """What was asked for is in the cold store alone, and none is set."""
+
+    exit_code = 2
+
+
 class Owned(SensorStorageError):
     """The data directory belongs to a running service that does not answer."""
 

@@ -2,7 +2,9 @@
 
 import io
 import json
+from contextlib import closing
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,10 +15,12 @@ from fastapi import FastAPI
 
 from sensor_storage.api.app import create_app
 from sensor_storage.clock import ManualClock
+from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.model import Series
 from sensor_storage.query.times import as_text
 from sensor_storage.storage.layout import Layout
 from support.aggregates import DAY, SECOND, Reading, aggregate, arrive, readings_at
+from support.cold import Plant
 from support.sending import Send, sender
 from support.trees import SOURCE, stage
 
@@ -194,6 +198,21 @@ def test_an_answer_of_more_rows_than_may_be_is_refused_before_it_is_read(
     queries = Queries(layout, clock, Limits(max_rows=100))
     with pytest.raises(TooMuch, match="more than 100"):
         queries.answer(Question(("*",), ("*",), Interval(DAY, DAY + 86_400 * SECOND), "raw"))
+
+
+@pytest.mark.parametrize("path", ["/query?resolution=raw", "/query?resolution=minute", "/latest"])
+def test_what_only_a_cold_store_has_that_is_not_set_is_a_problem_and_never_fewer_rows(
+    clock: ManualClock, tmp_path: Path, path: str
+) -> None:
+    with closing(Plant(tmp_path / "other", DirectoryStore(tmp_path / "store"))) as plant:
+        arrive(plant.layout, ROWS)
+        plant.all_stages()
+        plant.clean()
+        send = sender(create_app(plant.layout, clock))
+        answer = send("GET", path, params={**SPAN} if "query" in path else {})
+    problem = answer.json()
+    assert (answer.status_code, problem["type"]) == (503, "urn:sensor-storage:problem:no-cold-store")
+    assert "COLD_STORE_URL" in problem["hint"]
 
 
 def test_a_closed_window_has_a_tag_and_is_not_sent_twice(

@@ -1,17 +1,23 @@
 """`query`, `latest`, `export` as a person and a script use them."""
 
 import json
+import shutil
+from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
 from sensor_storage import cli
+from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.query.times import as_text
 from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.status import ColdStatus, write_status
 from sensor_storage.verbs.query import sparkline
 from support.aggregates import DAY, SECOND, Reading, aggregate, arrive
+from support.cold import Plant
 from support.command import Run
 from support.terminal import on_a_terminal
 
@@ -83,6 +89,31 @@ def test_a_service_that_cannot_be_asked_is_named(
 ) -> None:
     assert cli.run(["latest", "--url", url]) == code
     assert word in capsys.readouterr().err
+
+
+def test_beside_a_service_whatever_its_settings_the_verbs_find_the_folder_it_uploads_to_or_say_what_is_lacking(
+    run: Run, layout: Layout, tmp_path: Path
+) -> None:
+    """Exit code 2 and the store's address; never fewer rows and 0."""
+    with closing(Plant(layout.root, DirectoryStore(tmp_path / "cold"))) as plant:
+        plant.upload()
+        plant.clean()
+        assert plant.local() == []
+        status = ColdStatus(worker="cold", pid=1, time=0, started=0, url=plant.store.url)
+    export = ("export", "--resolution", "raw", *SPAN, "--force", "-o", "out.parquet")
+    for url, code in ((status.url, 0), ("az://plant", 2), (status.url, 0)):
+        write_status(layout, msgspec.structs.replace(status, url=url))
+        shutil.rmtree(layout.cache, ignore_errors=True)
+        for verb in (("query", "--resolution", "raw", *SPAN), ("latest",), export):
+            done = run(*verb, "--json")
+            *_, last = done.lines()
+            assert (done.code, last["type"]) == (code, "error" if code else "summary")
+            if code:
+                assert "only the cold store (az://plant) has " in last["message"]
+                assert "COLD_STORE_URL" in last["hint"]
+            elif verb[0] != "latest":
+                assert last["rows"] == len(ROWS)
+        assert pq.read_metadata("out.parquet").num_rows == len(ROWS)
 
 
 def test_on_a_terminal_an_export_shows_how_far_it_is(layout: Layout, tmp_path: Path) -> None:

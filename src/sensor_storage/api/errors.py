@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from sensor_storage.errors import Owned, SensorStorageError, Transient, Usage
+from sensor_storage.errors import NoColdStore, Owned, SensorStorageError, Transient, Usage
 from sensor_storage.log import get
 from sensor_storage.secrecy import without_secrets
 
@@ -117,6 +117,9 @@ async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
 async def _on_own(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, SensorStorageError):  # pragma: no cover - registered for nothing else
         raise error
+    if isinstance(error, NoColdStore):
+        title = "The cold store is not set"
+        return answer_of(Problem(503, "no-cold-store", title, error.message, hint=error.hint))
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     if isinstance(error, Transient | Owned):
         status = HTTPStatus.SERVICE_UNAVAILABLE

@@ -174,7 +174,7 @@ def _path(queries: Queries, series: Series, time: str, level: Level) -> Path:
 
 def _found(queries: Queries, path: Path) -> Path:
     try:
-        found = queries.files.find(path) if queries.files else path
+        found = queries.files.find(path)
         if found.is_file():
             return found
     except (FileNotFoundError, pa.ArrowException):

@@ -17,6 +17,8 @@ from sensor_storage.cold.store import ColdStore
 from sensor_storage.config.load import load
 from sensor_storage.config.settings import ColdSettings
 from sensor_storage.errors import Usage
+from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.status import read_cold
 
 _AZURE: Final = frozenset({"az", "azure", "abfs", "abfss", "adl"})
 _CONNECTION_WORDS: Final = {
@@ -94,6 +96,15 @@ def open_url(url: str, environ: Mapping[str, str]) -> ColdStore:
     azure = {name: value for name, value in environ.items() if name.startswith("AZURE_")}
     place = place_of(load(azure, env_file=Path(os.devnull)).cold) or Place(url)
     return open_store(replace(place, url=url, create_container=False))
+
+
+def folder_told(layout: Layout) -> ColdStore | None:
+    """The folder the directory's service last said it uploads to; None where it is none, or not to be seen here."""
+    told = read_cold(layout)
+    parts = urlsplit(told.url) if told else None
+    if parts and parts.scheme == "file" and (folder := Path(unquote(parts.path))).is_dir():
+        return DirectoryStore(folder)
+    return None
 
 
 def open_store(place: Place) -> ColdStore:

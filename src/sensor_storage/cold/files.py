@@ -6,7 +6,7 @@ still names is used without asking the store.
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Lock, local
@@ -14,11 +14,12 @@ from typing import Final, TypeVar
 
 from sensor_storage.clock import Clock
 from sensor_storage.cold.store import ColdStore
-from sensor_storage.errors import Damaged, Transient
+from sensor_storage.errors import Damaged, NoColdStore, Transient
 from sensor_storage.storage.catalog import connect_read_only
 from sensor_storage.storage.digests import file_digest
 from sensor_storage.storage.durable import hint_file, remove_hint
 from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.status import read_cold
 
 _QUIET_SECONDS: Final = 20.0
 """After a failure the store is left alone for so long, so that nobody waits for it again and again."""
@@ -29,9 +30,9 @@ _T = TypeVar("_T")
 
 
 class ColdFiles:
-    """Finds files; safe for several threads and processes."""
+    """Finds files; safe for several threads and processes. Without a store, those that are here or in the cache."""
 
-    def __init__(self, layout: Layout, store: ColdStore, clock: Clock, max_bytes: int) -> None:
+    def __init__(self, layout: Layout, store: ColdStore | None, clock: Clock, max_bytes: int) -> None:
         self._layout = layout
         self._store = store
         self._clock = clock
@@ -58,7 +59,7 @@ class ColdFiles:
         """The path itself if the file is there, else that of a copy from the cold store.
 
         FileNotFoundError where neither this disk nor a receipt knows it. Transient while the store is away,
-        Refused when it will not give the blob, for one that is archived.
+        Refused when it will not give the blob, for one that is archived; NoColdStore where none is set.
         """
         if path.exists():
             return path
@@ -89,6 +90,31 @@ class ColdFiles:
                 return open_(found)
         return open_(self.find(path))
 
+    def check_reach(self, paths: Iterable[Path]) -> None:
+        """NoColdStore, with their number, where some of the files are in a cold store that is not set."""
+        if self._store is None:
+            with self.looking():
+                lacking = sum(self._out_of_reach(path) for path in paths)
+            if lacking:
+                raise self._no_store(f"{lacking:,} file{'s' * (lacking > 1)} of this answer")
+
+    def _out_of_reach(self, path: Path) -> bool:
+        try:
+            self.find(path)
+        except NoColdStore:
+            return True
+        except FileNotFoundError:
+            return False
+        return False
+
+    def _no_store(self, what: str) -> NoColdStore:
+        told = read_cold(self._layout)
+        where = f" ({told.url})" if told and told.url else ""
+        return NoColdStore(
+            f"only the cold store{where} has {what}",
+            hint="set COLD_STORE_URL and its login, as the service has",
+        )
+
     def _receipt(self, name: str) -> str | None:
         with suppress(sqlite3.DatabaseError), self.looking():
             if self._connection:
@@ -106,15 +132,17 @@ class ColdFiles:
         return self._layout.cache / digest[:2] / f"{digest}.parquet"
 
     def _bring(self, name: str) -> Path:
+        if self._store is None:
+            raise self._no_store(name)
         if self._failed and self._clock.monotonic() < self._failed[0]:
             raise self._failed[1]
         try:
-            return self._downloaded(name)
+            return self._downloaded(self._store, name)
         except Transient as error:
             self._failed = (self._clock.monotonic() + _QUIET_SECONDS, error)
             raise
 
-    def _downloaded(self, name: str) -> Path:
+    def _downloaded(self, store: ColdStore, name: str) -> Path:
         names: list[Path] = []
 
         def named(aside: Path) -> Path:
@@ -122,9 +150,9 @@ class ColdFiles:
             return names[0]
 
         with hint_file(self._layout.cache, named) as file:
-            if self._store.download(name, file) is None:
+            if store.download(name, file) is None:
                 raise Damaged(
-                    f"{name} is not in {self._store.url} any more",
+                    f"{name} is not in {store.url} any more",
                     hint="`sensor-storage verify --cold` lists what is missing there",
                 )
         (found,) = names

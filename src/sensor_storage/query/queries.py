@@ -4,7 +4,7 @@ An answer is begun in this order, which is what makes it complete (`staged.py`):
 catalog, look for hour files, and only then open them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -18,7 +18,7 @@ from sensor_storage.aggregation.batch import carry_of
 from sensor_storage.aggregation.carry import Carry
 from sensor_storage.aggregation.files import Parameters
 from sensor_storage.aggregation.plan import reached_hours
-from sensor_storage.aggregation.windows import HOURS_PER_DAY
+from sensor_storage.aggregation.windows import HOURS_PER_DAY, Level, period_of, period_start
 from sensor_storage.clock import Clock
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.errors import SensorStorageError, Transient
@@ -128,7 +128,7 @@ class Queries:
         files: ColdFiles | None = None,
     ) -> None:
         self.layout = layout
-        self.files = files
+        self.files = files or ColdFiles(layout, None, clock, 0)
         self.clock = clock
         self.limits = limits or Limits()
         self.parameters = parameters or Parameters()
@@ -152,6 +152,7 @@ class Queries:
             if not catalog.known and ALL in {*question.assets, *question.sensors}:
                 warnings += uncatalogued(self.layout)
             if found.resolution == "raw":
+                self.files.check_reach(self._cold(found, catalog))
                 schema = raw_schema(addresses=question.addresses, fields=question.fields)
                 whole = raw_schema(addresses=question.addresses) if found.thin_to else schema
                 thinning = Thinning(found.interval, found.thin_to) if found.thin_to else None
@@ -159,6 +160,7 @@ class Queries:
                 tables = (one.select(schema.names) for one in rows)
                 return Answer(found, schema, tables, watch, sources, warnings, thinning)
             asked = WindowQuestion(found.resolution, question.interval, question.zone)
+            self.files.check_reach(self._cold_windows(series, asked, catalog))
             schema = window_schema(question.fields)
             raw = RawReader(sources, watch)
             windows = WindowReader(
@@ -245,6 +247,25 @@ class Queries:
         rows = whole + sum(staged.values())
         outside = sum(one.rows - reckoned(one, interval) for one in at_the_edges)
         return Known(series, rows, rows - outside)
+
+    def _cold(self, found: Plan, catalog: CatalogView) -> Iterator[Path]:
+        """The hour files of a plan that are not here."""
+        hours = found.interval.hours
+        for part in found.parts:
+            for hour in catalog.cold_hours(part.series, hours.start, hours.stop - 1):
+                yield self.layout.hour_file(SensorHour(part.series, hour))
+
+    def _cold_windows(
+        self, series: Sequence[Series], asked: WindowQuestion, catalog: CatalogView
+    ) -> Iterator[Path]:
+        """The aggregate files of a question that are not here."""
+        if aggregates := catalog.aggregates():
+            level: Level = "hour" if asked.edges is not None else asked.level
+            first, last = period_of(level, asked.whole.start), period_of(level, asked.whole.end - 1)
+            for one in series:
+                for period in aggregates.cold_periods(one).get(level, ()):
+                    if first <= period <= last:
+                        yield self.layout.aggregate_file(one, level, period_start(level, period))
 
     def _open(
         self,

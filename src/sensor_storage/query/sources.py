@@ -7,7 +7,7 @@ the mark once more, finds it however it moves meanwhile.
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -35,7 +35,7 @@ _FIRST_HOUR, _LAST_HOUR = (
 class Sources:
     """The places of one data directory, with what was staged at one moment."""
 
-    def __init__(self, layout: Layout, held: HeldStaging, files: ColdFiles | None = None) -> None:
+    def __init__(self, layout: Layout, held: HeldStaging, files: ColdFiles) -> None:
         self.held = held
         self._layout = layout
         self._files = files
@@ -65,11 +65,11 @@ class Sources:
             self._read["local" if found == path else "cloud"] += 1
             return opened
 
-        return self._files.opened(path, counted) if self._files else counted(path)
+        return self._files.opened(path, counted)
 
     def looking(self) -> AbstractContextManager[None]:
         """Many files are read meanwhile, by one thread."""
-        return self._files.looking() if self._files else nullcontext()
+        return self._files.looking()
 
     def staged(self, key: SensorHour, interval: Interval) -> list[Stretch]:
         """The staged rows of the sensor-hour, but for what is surely outside; its file may hold some too."""
@@ -84,8 +84,6 @@ class Sources:
 
     def hours(self, series: Series, hours: range) -> list[int]:
         """Which of these hours have a file of the sensor, here or in the cold store."""
-        if self._files is None:
-            return self._here(series, hours)
         with CatalogView.of(self._layout) as catalog:
             cold = catalog.cold_hours(series, hours.start, hours.stop - 1)
             here = self._here(series, hours)

@@ -46,7 +46,7 @@ def find_message(
     watch: Watch,
     address: tuple[str, int, int],
     *,
-    files: ColdFiles | None = None,
+    files: ColdFiles,
 ) -> Whereabouts:
     """Look for the topic, partition and offset in ledger, dead letters, staging and hour files."""
     topic, partition, offset = address
@@ -66,7 +66,7 @@ def find_message(
         watch.look()
         try:
             path = layout.hour_file(key)
-            file = files.opened(path, CheckedFile) if files else CheckedFile(path)
+            file = files.opened(path, CheckedFile)
             found.readings += [replace(one, path=path) for one in _in_file(file, address)]
         except (FileNotFoundError, Damaged):
             continue

@@ -35,7 +35,7 @@ from sensor_storage.aggregation.raw_hours import (
 from sensor_storage.aggregation.samples import Judge, Samples, judge_by
 from sensor_storage.aggregation.statistics import Statistics, blank
 from sensor_storage.aggregation.windows import HOURS_PER_DAY, WIDTH, Level, period_of, period_start
-from sensor_storage.errors import Damaged
+from sensor_storage.errors import Damaged, NoColdStore
 from sensor_storage.model import MICROSECONDS_PER_HOUR, SensorHour, Series
 from sensor_storage.query.columns import ColumnCache
 from sensor_storage.query.question import Interval, chosen
@@ -165,7 +165,7 @@ class WindowReader:
         try:
             path = self._path(one.series, "minute", hour)
             return self._sources.read(path, lambda found: self._cache.read(found, self._columns))
-        except (FileNotFoundError, Damaged):
+        except _NOT_READ:
             pass
         found = one.minutes(range(hour, hour + 1), _hour(SensorHour(one.series, hour)))
         carry = self._carry_of_files(one.series, hour, reached_hours(self._limit))
@@ -175,10 +175,9 @@ class WindowReader:
 
     def _carry_of_files(self, series: Series, hour: int, reach: int) -> Carry | None:
         """The last good number before an hour, by the minutes of the hours before."""
+        one = _OneSensor(self, series, Open())
         for before in range(hour - 1, hour - reach - 1, -1):
-            found = self.file(series, "minute", before)
-            carry = carry_out(found) if found is not None else None
-            if carry:
+            if carry := carry_out(one.minutes_of(before)):
                 return carry
         return None
 
@@ -220,7 +219,7 @@ class WindowReader:
         self._watch.look()
         try:
             return self._sources.read(self._path(series, level, period), read_aggregate).statistics
-        except (FileNotFoundError, Damaged):
+        except _NOT_READ:
             return None
 
     def filed_hours(self, series: Series, hours: range, also: frozenset[int] = frozenset()) -> list[int]:
@@ -254,7 +253,7 @@ class _OneSensor:
 
     def minutes(self, hours: range, part: Interval) -> Statistics:
         """The minutes of these hours that are in the part."""
-        blocks = [found for hour in hours if len(found := self._minutes(hour))]
+        blocks = [found for hour in hours if len(found := self.minutes_of(hour))]
         whole = _concat(blocks)
         start, stop = np.searchsorted(whole.start, [part.start, part.end]).tolist()
         return whole.slice(start, stop)
@@ -273,7 +272,8 @@ class _OneSensor:
             blocks += self._days_of_month(month, list(group))
         return _concat(blocks)
 
-    def _minutes(self, hour: int) -> Statistics:
+    def minutes_of(self, hour: int) -> Statistics:
+        """The minutes of an hour: those of its file, else made of its readings."""
         key = SensorHour(self.series, hour)
         if hour not in self.not_made.hours:
             found = self.reader.file(self.series, "minute", hour)
@@ -431,5 +431,8 @@ def _concat(blocks: Sequence[Statistics]) -> Statistics:
 def _local(instant: int, zone: tzinfo) -> datetime:
     return (datetime.fromtimestamp(0, UTC) + timedelta(microseconds=instant)).astimezone(zone)
 
+
+_NOT_READ: Final = (FileNotFoundError, Damaged, NoColdStore)
+"""An aggregate file that answers like this is made up for from below; readings that do are lacking, or an error."""
 
 _NONE: Final = blank(np.zeros(0, np.int64), np.zeros(0, np.int64))

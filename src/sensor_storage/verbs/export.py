@@ -20,8 +20,8 @@ Examples:
   sensor-storage export press-7 temperature --start -365d --resolution raw -o year.parquet
   sensor-storage export --start 2026-01-01 --end 2026-02-01 --resolution hour -o january.csv
 
-The file appears when it is complete. Exit codes: 0 good; 1 nothing is stored of that; 2 usage; 4 the service
-does not answer."""
+The file appears when it is complete. Exit codes: 0 good; 1 nothing is stored of that; 2 usage, or only a cold
+store that is not set has it; 4 the service does not answer."""
 FORMATS: Final[dict[str, Format]] = {".parquet": "parquet", ".csv": "csv", ".arrow": "arrow", ".json": "json"}
 _TIMES = ("timestamp", "window_start")
 

@@ -13,7 +13,8 @@ Examples:
   sensor-storage latest press-7                      one asset's
   sensor-storage latest --url http://127.0.0.1:8080  as the service sees them
 
-Exit codes: 0 good; 1 nothing is stored of that; 2 usage; 4 the service does not answer."""
+Exit codes: 0 good; 1 nothing is stored of that; 2 usage, or
+only a cold store that is not set has it; 4 the service does not answer."""
 _COLUMNS = {
     "asset_id": "asset",
     "sensor_name": "sensor",

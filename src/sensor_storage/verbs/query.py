@@ -20,7 +20,8 @@ Examples:
   sensor-storage query press-7 --start -7d --resolution hour     a week of hours, all its sensors
   sensor-storage query --format csv > last-hour.csv              everything, for a spreadsheet
 
-Exit codes: 0 good; 1 nothing is stored of that; 2 usage; 4 the service does not answer."""
+Exit codes: 0 good; 1 nothing is stored of that; 2 usage, or
+only a cold store that is not set has it; 4 the service does not answer."""
 _RAW = ("timestamp", "value", "text", "unit", "quality", "kafka_topic", "kafka_partition", "kafka_offset")
 _WINDOWS = ("window_start", "count", "min", "mean", "max", "last", "unit", "good_ratio", "last_text")
 _BARS = "▁▂▃▄▅▆▇█"
