@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import tzinfo
 from http import HTTPStatus
 from pathlib import Path
 from shutil import rmtree
@@ -176,7 +177,7 @@ class _Directory(_Base):
     ) -> Rows:
         """Readings or windows, as they are read."""
         zone, now = read_zone(tz), self._clock.now()
-        interval = Interval(read_instant(start, now, zone), read_instant(end, now, zone))
+        interval = Interval(_instant("start", start, now, zone), _instant("end", end, now, zone))
         if interval.end <= interval.start:
             raise Usage(
                 f"the end, {as_text(interval.end)}, is not after the start, {as_text(interval.start)}",
@@ -298,6 +299,13 @@ def _told(status: int, body: bytes) -> SensorStorageError:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Transient(detail, hint=hint)
     return Usage(detail, hint=hint)
+
+
+def _instant(name: str, text: str, now: float, zone: tzinfo) -> int:
+    try:
+        return read_instant(text, now, zone)
+    except Usage as error:
+        raise Usage(f"{name}: {error.message}", hint=error.hint) from error
 
 
 def _names(given: Names) -> tuple[str, ...]:

@@ -141,6 +141,8 @@ def test_auto_takes_the_finest_resolution_within_the_points(send: Send, points: 
     [
         ({"start": "yesterday"}, 422, "start"),
         ({"end": "1e999"}, 422, "end"),
+        ({"start": "-999999d", "resolution": "day"}, 422, 'start: the time "-999999d" is not between'),
+        ({"end": "+9999999d"}, 422, "end: the time"),
         ({"tz": "Mars/Olympus"}, 422, "tz"),
         ({"start": as_text(DAY + 1), "end": as_text(DAY)}, 422, "end"),
         ({"resolution": "week"}, 422, "resolution"),
@@ -160,6 +162,17 @@ def test_a_wrong_parameter_is_a_problem_that_names_it_and_what_to_do(
     assert answer.headers["content-type"] == "application/problem+json"
     assert word in answer.json()["detail"]
     assert answer.json()["hint"]
+
+
+@pytest.mark.parametrize("resolution", ["raw", "minute", "hour", "day"])
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "America/Los_Angeles"])
+def test_the_first_and_the_last_day_of_the_calendar_can_be_asked_for(
+    send: Send, resolution: str, zone: str
+) -> None:
+    for start, end in (("0001-01-09", "0001-01-10"), ("9999-12-22", "9999-12-23")):
+        asked = {**TEMPERATURE, "start": start, "end": end, "tz": zone, "resolution": resolution}
+        answer = send("GET", "/query", params=asked)
+        assert (answer.status_code, answer.json()["row_count"]) == (200, 0), answer.text
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,15 @@ def test_what_is_no_time_says_which_forms_there_are(text: str) -> None:
     assert "-6h" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    "text", ["-999999d", "+999999w", "-999999999w", "0001-01-01", "9999-12-31T23:00:00Z"]
+)
+def test_a_time_outside_of_the_calendar_is_refused_in_whatever_form_it_is_given(text: str) -> None:
+    with pytest.raises(Usage, match="is not between 0001-01-08T00:00:00Z and 9999-12-24T00:00:00Z") as caught:
+        read_instant(text, NOW, UTC)
+    assert text in caught.value.message
+
+
 def test_zones_are_known_by_name() -> None:
     assert (read_zone("utc"), read_zone("Asia/Kathmandu")) == (UTC, ZoneInfo("Asia/Kathmandu"))
     with pytest.raises(Usage, match="Mars") as caught:

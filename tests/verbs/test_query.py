@@ -68,6 +68,8 @@ def test_export_writes_one_whole_file(run: Run, tmp_path: Path, form: str) -> No
     ("arguments", "code", "word"),
     [
         (("query", "--start", "soon"), 2, "soon"),
+        (("query", "--start", "-999999d", "--resolution", "day"), 2, "start: the time"),
+        (("export", "--end", "+9999999d", "-o", "out.csv"), 2, "end: the time"),
         (("query", "nobody"), 1, "nobody"),
         (("query", "--url", "http://127.0.0.1:1"), 2, "give one"),
         (("export", "-o", "out.xlsx"), 2, "out.xlsx"),

@@ -19,9 +19,19 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_
 def read_instant(text: str, now: float, zone: tzinfo) -> int:
     """µs since 1970-01-01 UTC; `now` is in seconds, `zone` that of a time without an offset.
 
-    Usage if it is none.
+    Usage if it is none, or outside of the calendar's years 1 to 9999, but for a week at either end: room for whole
+    days of any zone.
     """
     given = text.strip()
+    instant = _instant(given, now, zone)
+    if not _LEAST <= instant <= _MOST:
+        raise Usage(
+            f'the time "{given[:40]}" is not between {as_text(_LEAST)} and {as_text(_MOST)}', hint=FORMS
+        )
+    return instant
+
+
+def _instant(given: str, now: float, zone: tzinfo) -> int:
     if given.lower() == "now":
         return round(now * MICROSECONDS)
     if found := _RELATIVE.fullmatch(given.lower()):
@@ -30,12 +40,9 @@ def read_instant(text: str, now: float, zone: tzinfo) -> int:
     if re.search(r" \d\d:?\d\d$", given) and "T" in given:  # a plus that a URL turned into a space
         given = "+".join(given.rsplit(" ", 1))
     try:
-        instant = read_timestamp(given, zone)
+        return read_timestamp(given, zone)
     except Refused as error:
         raise Usage(str(error), hint=FORMS) from error
-    if not 0 <= instant - _LEAST <= _MOST - _LEAST:
-        raise Usage(f'the time "{given[:40]}" is not between the years 1 and 9999', hint=FORMS)
-    return instant
 
 
 def read_zone(text: str) -> tzinfo:
@@ -59,5 +66,5 @@ def _microseconds(moment: datetime) -> int:
     return (moment - EPOCH) // timedelta(microseconds=1)
 
 
-_LEAST = _microseconds(datetime(1, 1, 2, tzinfo=UTC))
-_MOST = _microseconds(datetime(9999, 12, 30, tzinfo=UTC))
+_LEAST = _microseconds(datetime(1, 1, 8, tzinfo=UTC))
+_MOST = _microseconds(datetime(9999, 12, 24, tzinfo=UTC))
