@@ -163,6 +163,10 @@ def test_a_zone_by_its_name() -> None:
         ("SERVICE_HOST", "a b"),
         ("SERVICE_PORT", "tcp://10.0.0.1:80"),
         ("LOG_LEVEL", "loud"),
+        ("COLD_STORE_URL", "ftp://plant/cold"),
+        ("COLD_STORE_URL", "/mnt/cold"),
+        ("COLD_STORE_URL", "file://mnt/cold"),
+        ("COLD_STORE_URL", "az://"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_variable_its_rule_and_its_place(name: str, text: str) -> None:

@@ -7,8 +7,9 @@ from sensor_storage.model import Series
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.status import write_status
 from support.command import Run
-from support.samples import stage_readings
+from support.samples import dead_letter, keep_dead_letters, stage_readings
 from support.statuses import ingest_status
+from support.trees import NOW, compactor
 
 
 def test_quiet_leaves_the_answer(run: Run, layout: Layout) -> None:
@@ -16,6 +17,27 @@ def test_quiet_leaves_the_answer(run: Run, layout: Layout) -> None:
     done = run("verify", "-q")
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines()[-1].startswith("No loss, no duplicate.")
+
+
+@pytest.mark.parametrize("hurt", ["staging", "ledger"])
+def test_what_the_ledger_does_not_answer_for_is_told_with_the_kind_of_file_that_is_hurt(
+    run: Run, layout: Layout, hurt: str
+) -> None:
+    keep_dead_letters(layout, [dead_letter(1)])
+    stage_readings(layout, [Series("a", "b")] * 2, first_offset=0)
+    if hurt == "ledger":
+        compactor(layout).run_once(NOW, NOW, flush=True)
+        (path,) = layout.ledger_files()
+    else:
+        ((_, path),) = layout.staged_files()
+    stage_readings(layout, [Series("a", "b")] * 2, first_offset=2, number=1)
+    path.write_bytes(b"PAR1" + path.read_bytes()[5:])
+    findings = [line for line in run("verify", "--json").lines() if line.get("finding") == "unanswered"]
+    assert findings
+    for one in findings:
+        assert ("a damaged staged file" in one["hint"]) == (hurt == "staging")
+        assert ("a file of the ledger" in one["hint"]) == (hurt == "ledger")
+        assert "verify --repair" in one["hint"]
 
 
 @pytest.fixture

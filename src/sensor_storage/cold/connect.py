@@ -14,13 +14,13 @@ from sensor_storage.cold.azure_rest import Account, create_container
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.cold.objects import ObjectStore
 from sensor_storage.cold.store import ColdStore
+from sensor_storage.config.kinds import AZURE_SCHEMES, STORE_SCHEMES
 from sensor_storage.config.load import load
 from sensor_storage.config.settings import ColdSettings
 from sensor_storage.errors import Usage
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.status import read_cold
 
-_AZURE: Final = frozenset({"az", "azure", "abfs", "abfss", "adl"})
 _CONNECTION_WORDS: Final = {
     "AccountName": "account_name",
     "AccountKey": "account_key",
@@ -112,7 +112,7 @@ def open_store(place: Place) -> ColdStore:
     parts = urlsplit(place.url)
     if parts.scheme == "file":
         return DirectoryStore(Path(unquote(parts.path)))
-    if parts.scheme not in {*_AZURE, "s3", "s3a", "gs"}:
+    if parts.scheme not in STORE_SCHEMES:
         raise Usage(
             f"COLD_STORE_URL: {parts.scheme or place.url!r} is no kind of store",
             hint="file:///folder, az://container, s3://bucket or gs://bucket",
@@ -121,7 +121,7 @@ def open_store(place: Place) -> ColdStore:
         "client_options": {"timeout": place.timeout, "connect_timeout": timedelta(seconds=10)},
         "retry_config": {"max_retries": place.max_retries, "retry_timeout": timedelta(seconds=30)},
     }
-    if parts.scheme in _AZURE:
+    if parts.scheme in AZURE_SCHEMES:
         options["config"] = _azure(place)
         if place.endpoint.startswith("http://"):
             options["client_options"]["allow_http"] = True
@@ -136,7 +136,7 @@ def open_store(place: Place) -> ColdStore:
 
 def azure_address(place: Place) -> tuple[str, int] | None:
     """Host and port of the account's endpoint; None where the place is no Azure container."""
-    if urlsplit(place.url).scheme not in _AZURE or not (place.endpoint or place.account):
+    if urlsplit(place.url).scheme not in AZURE_SCHEMES or not (place.endpoint or place.account):
         return None
     parts = urlsplit(place.endpoint or f"https://{place.account}.blob.core.windows.net")
     return parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443)

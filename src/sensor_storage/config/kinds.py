@@ -30,6 +30,8 @@ _SERVER = re.compile(r"([A-Za-z][A-Za-z0-9_]*://)?(\[[0-9A-Fa-f:.]+\]|[^\s,:/\[\
 _SIBLINGS = frozenset({"aggregated", "staging", "deadletter", "ledger", "damaged", "run"})
 _HIGHEST_PORT = 65_535
 _FORM_NAMES = frozenset({"readings", "values"})
+AZURE_SCHEMES = frozenset({"az", "azure", "abfs", "abfss", "adl"})
+STORE_SCHEMES = AZURE_SCHEMES | {"file", "s3", "s3a", "gs"}
 FIELD_ROLES = ("asset", "sensor", "time", "value", "unit", "quality", "rate")
 _LEVELS = ("minute", "hour", "day")
 _WEEK = timedelta(days=7)
@@ -199,10 +201,14 @@ def _registry_urls(value: object) -> tuple[str, ...]:
 def _store_url(value: object) -> str:
     url = str(value).strip()
     parts = urlsplit(url)
-    if not parts.scheme:
-        raise ValueError("it has no scheme")
+    if parts.scheme not in STORE_SCHEMES:
+        raise ValueError(f"{parts.scheme}:// is no kind of store" if parts.scheme else "it has no scheme")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError("logins and tokens have settings of their own, such as AZURE_STORAGE_SAS_TOKEN")
+    if parts.scheme == "file" and (parts.netloc not in {"", "localhost"} or not parts.path.startswith("/")):
+        raise ValueError("a folder is named from the root on, behind three slashes")
+    if parts.scheme != "file" and not parts.netloc:
+        raise ValueError("it names no container or bucket")
     return url
 
 

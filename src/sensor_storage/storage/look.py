@@ -338,8 +338,18 @@ class Look:
 
     def _find_unanswered(self, source: Source, offsets: NDArray[np.int64], what: str) -> None:
         detail = f"the ledger does not answer for these {what}"
-        hint = "restore the ledger file that is missing or damaged; then verify again"
-        self.findings.append(Finding("unanswered", addresses(source, offsets), detail, hint))
+        self.findings.append(
+            Finding("unanswered", addresses(source, offsets), detail, self._why_unanswered())
+        )
+
+    def _why_unanswered(self) -> str:
+        """Segments carry the ledger's newest entries: it need not be a file of the ledger that is hurt."""
+        hurt = {Path(item.where).parts[0] for item in self.findings if item.kind == "damaged"}
+        if self._layout.staging.name in hurt and self._layout.ledger.name not in hurt:
+            return "their entry was in a damaged staged file; `sensor-storage verify --repair` reads it again"
+        return (
+            "a file of the ledger is missing or damaged: restore it, or run `sensor-storage verify --repair`"
+        )
 
     def _step(self) -> None:
         self.counted.files += 1
