@@ -116,7 +116,7 @@ def connect(
     disk any more is read from `cold_store`: a URL, or a store; by default from the folder the service uploads to. A
     question that needs another store raises NoColdStore. A store alone, `file:///…`, `az://…`, `s3://…` or `gs://…`,
     has what was uploaded when this is called. Credentials are those of the environment. Usage unless the directory
-    is there, or the URL names a store.
+    is there and is one, or the URL names a store.
     """
     if str(place).startswith(("http://", "https://")):
         return _Service(str(place).rstrip("/"))
@@ -125,6 +125,8 @@ def connect(
     layout = Layout(Path(place).absolute() / "raw")
     if not layout.root.is_dir():
         raise Usage(f"{layout.root} is not there", hint="name the data directory, or the service's address")
+    if not layout.may_be_ours():
+        raise Usage(f"{layout.root} is no data directory: it has no raw/", hint="name the parent of raw/")
     return _Directory(layout, parameters, _cold_files(layout, cold_store))
 
 

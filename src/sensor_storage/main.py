@@ -367,7 +367,7 @@ def instance_id(settings: Settings, layout: Layout) -> str:
     """The name all static members of this directory begin with: the setting, or one kept in the directory."""
     if settings.kafka.group_instance_id:
         return settings.kafka.group_instance_id
-    path: Path = layout.root / "instance-id"
+    path: Path = layout.instance_id
     if not path.exists():
         name = f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}"
         Disk(layout.root).publish_bytes(path, name.encode())

@@ -77,6 +77,25 @@ def test_a_directory_that_is_not_there_proves_nothing_and_is_not_created(
     assert not layout.root.exists()
 
 
+@pytest.mark.parametrize(
+    "verb", ["ls", "status", "verify", "query", "latest", "compact", "dead-letters list"]
+)
+def test_a_directory_of_something_else_is_refused_and_left_as_it_was(
+    run: Run, layout: Layout, verb: str
+) -> None:
+    layout.root.mkdir()
+    (layout.root / "notes.txt").write_text("mine")
+    done = run(*verb.split())
+    assert (done.code, done.out) == (2, "")
+    assert "is no data directory: it has no raw/" in done.err
+    assert [path.name for path in layout.root.iterdir()] == ["notes.txt"]
+
+
+def test_a_new_disk_is_an_empty_data_directory(run: Run, layout: Layout) -> None:
+    (layout.root / "lost+found").mkdir(parents=True)
+    assert run("ls").code == 0
+
+
 def test_a_damaged_staged_file_is_named_and_passed_over(run: Run, layout: Layout) -> None:
     stage_readings(layout, SERIES)
     stage_readings(layout, SERIES, number=1, first_offset=10)

@@ -83,6 +83,15 @@ class Layout:
         self.run = self.root / "run"
         self.cache = self.root / "cache"
         self.catalog = self.root / "catalog.db"
+        self.instance_id = self.root / "instance-id"
+
+    def may_be_ours(self) -> bool:
+        """Is this a data directory, or one still empty but for what a file system puts into a new disk?"""
+        kept = (self.raw, self.aggregated, self.staging, self.dead_letters, self.ledger, self.damaged)
+        ours = (*kept, self.run, self.catalog, self.instance_id)
+        return any(path.exists() for path in ours) or all(
+            path.name == "lost+found" or path.name.startswith(".") for path in self.root.iterdir()
+        )
 
     def hour_file(self, key: SensorHour) -> Path:
         """The one file of a sensor-hour."""

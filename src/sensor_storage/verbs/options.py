@@ -171,12 +171,13 @@ def settings_options(verb: _Verb) -> _Verb:
 
 
 def data_layout(settings: Settings) -> Layout:
-    """The data directory a verb is to look at. Usage unless it is there: nothing is no proof of anything."""
+    """The data directory a verb is to look at. Usage unless it is one, or empty: nothing proves nothing."""
     layout = Layout(settings.storage.local_storage_path)
+    hint = "name the data directory, the parent of raw/, by --data or LOCAL_STORAGE_PATH"
     if not layout.root.is_dir():
-        raise Usage(
-            f"{layout.root} is not there", hint="name the data directory by --data or LOCAL_STORAGE_PATH"
-        )
+        raise Usage(f"{layout.root} is not there", hint=hint)
+    if not layout.may_be_ours():
+        raise Usage(f"{layout.root} is no data directory: it has no {layout.raw.name}/", hint=hint)
     return layout
 
 

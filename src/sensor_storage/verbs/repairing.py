@@ -1,6 +1,6 @@
 """What `verify --repair` does: damaged files set aside, and what is then lacking read from Kafka again.
 
- 0. ask Kafka whether it answers (`reach_kafka`): else nothing is read or moved;
+ 0. ask Kafka whether it answers: else nothing is read or moved;
  1. look at everything; have damaged files moved below `damaged/`, until no more are found;
  2. have the catalog made again if it was one of them, or there is none;
  3. have all that is staged put in its place;
@@ -38,6 +38,7 @@ from sensor_storage.main import (
 from sensor_storage.model import Source
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Disk
+from sensor_storage.storage.file_system import refuse_network
 from sensor_storage.storage.findings import Finding, span_name
 from sensor_storage.storage.held_staging import entries_now
 from sensor_storage.storage.holdings import Window
@@ -47,10 +48,13 @@ from sensor_storage.storage.verify import verify
 from sensor_storage.storage.verify_report import VerifyReport
 from sensor_storage.verbs.custody import Custody, custody
 from sensor_storage.verbs.options import Output
+from sensor_storage.verbs.reaching import reach_kafka
 
 
 def repair(output: Output, settings: Settings, layout: Layout) -> bool:
     """Make whole what can be; is nothing lost? Owned when a service runs on the directory and does not answer."""
+    refuse_network(layout.root)
+    reach_kafka(output, settings, layout)  # 0
     with custody(output, settings, layout) as owner:
         moved, aggregates = _set_aside(output, settings, layout, owner)  # 1, 2
         owner.compact()  # 3

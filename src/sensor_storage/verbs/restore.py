@@ -215,7 +215,7 @@ def _rewind(output: Output, settings: Settings, store: ColdStore, service: str, 
         recovery.begin()
         _set_back(output, settings, offsets)
         if not settings.kafka.group_instance_id:
-            disk.publish_bytes(layout.root / "instance-id", name.encode())
+            disk.publish_bytes(layout.instance_id, name.encode())
         with closing(Catalog(layout)) as catalog:
             done = recovery.take(catalog, SystemClock().now())
         recovery.finish(ledger, plan.kept, done)
@@ -233,7 +233,7 @@ def _rewind(output: Output, settings: Settings, store: ColdStore, service: str, 
 
 def _service(settings: Settings, layout: Layout, documents: dict[str, Published], chosen: str) -> str:
     """Whose disk it was."""
-    kept = layout.root / "instance-id"
+    kept = layout.instance_id
     name = chosen or settings.kafka.group_instance_id or (kept.read_text().strip() if kept.exists() else "")
     if not name and len(documents) == 1:
         (name,) = documents

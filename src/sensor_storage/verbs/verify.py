@@ -53,9 +53,11 @@ def command(
     """Prove from the files that every message consumed is stored exactly once, and that no file is damaged."""
     began = time.monotonic()
     layout = data_layout(settings)
-    if repairs or against_kafka:
+    whole = True
+    if repairs:
+        whole = repair(output, settings, layout)
+    elif against_kafka:
         reach_kafka(output, settings, layout)
-    whole = repair(output, settings, layout) if repairs else True
     full = full or repairs
 
     def progress(files: int, rows: int) -> None:
