@@ -21,7 +21,7 @@ from sensor_storage.config.entries import entries
 from sensor_storage.kafka import ingest, refusal
 from sensor_storage.kafka.decoder import Decoder, DecodeSettings
 from sensor_storage.kafka.refusal import Reason
-from sensor_storage.kafka.timestamps import read_timestamp, spelled
+from sensor_storage.kafka.timestamps import instant_text, read_timestamp
 from sensor_storage.metrics import DEFINITIONS
 from sensor_storage.storage import arrow_columns, compact, dead_letters, durable, footers, ledger_files
 from sensor_storage.storage.findings import FindingKind
@@ -190,7 +190,7 @@ def test_every_form_of_a_time_is_the_instant_told() -> None:
     assert len(rows) == text.count("\n| ") - 1 >= 16
     for example, told in rows:
         assert read_timestamp(json.loads(example), UTC) == read_timestamp(told, UTC), example
-        assert spelled(read_timestamp(json.loads(example), UTC)) == told
+        assert instant_text(read_timestamp(json.loads(example), UTC)) == told
 
 
 def test_every_reason_of_a_dead_letter_is_documented_in_the_words_of_the_code() -> None:

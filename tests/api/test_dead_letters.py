@@ -28,7 +28,7 @@ def test_a_dead_letter_tells_reason_payload_key_and_headers(send: Send, layout: 
     keep_dead_letters(layout, [dead_letter(7)])
     (one,) = send("GET", "/dead-letters").json()["dead_letters"]
     assert (one["kafka_topic"], one["kafka_partition"], one["kafka_offset"]) == ("sensor-data-a", 0, 7)
-    assert (one["reason"], one["error"]) == ("not-json", "not JSON: unexpected end")
+    assert (one["reason"], one["error"]) == ("not_json", "not JSON: unexpected end")
     assert (one["key"], one["value"], one["value_bytes"], one["replayed"]) == ("press-7", "{", 1, False)
     assert one["kafka_timestamp"] == "2024-01-01T00:00:00.123Z"
     assert [(item["name"], item["value"], item["value_base64"]) for item in one["headers"]] == [
@@ -56,10 +56,10 @@ def test_dead_letters_come_newest_first_page_by_page(send: Send, layout: Layout)
 
 
 def test_reason_topic_and_address_narrow_the_dead_letters(send: Send, layout: Layout) -> None:
-    letters = [dead_letter(i, reason="timestamp" if i % 2 else "not-json") for i in range(6)]
+    letters = [dead_letter(i, reason="bad_timestamp" if i % 2 else "not_json") for i in range(6)]
     keep_dead_letters(layout, letters)
     for asked, expected in (
-        ({"reason": "timestamp"}, [5, 3, 1]),
+        ({"reason": "bad_timestamp"}, [5, 3, 1]),
         ({"topic": "other"}, []),
         ({"topic": "sensor-data-a", "partition": 0, "offset": 4}, [4]),
         ({"partition": 1}, []),
@@ -90,11 +90,11 @@ def test_a_damaged_file_is_named_and_the_others_are_listed(send: Send, layout: L
 def test_replay_lets_the_maintain_worker_do_it_and_tells_what_became_of_them(
     send: Send, layout: Layout, dry_run: bool
 ) -> None:
-    asked = {"reason": "timestamp", "dry_run": dry_run}
+    asked = {"reason": "bad_timestamp", "dry_run": dry_run}
     with maintain_that_answers(layout, lambda _: REPLAYED) as came:
         answer = send("POST", "/dead-letters/replay", params=asked)
     assert answer.json() == REPLAYED
-    assert came == [{"verb": "replay", "reason": "timestamp", "topic": None, "dry_run": dry_run}]
+    assert came == [{"verb": "replay", "reason": "bad_timestamp", "topic": None, "dry_run": dry_run}]
 
 
 def test_a_replay_not_waited_for_is_a_job_to_look_up(send: Send, layout: Layout) -> None:

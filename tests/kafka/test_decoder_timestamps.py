@@ -1,5 +1,6 @@
 """The time of a reading, from whatever a message says."""
 
+import re
 from datetime import UTC, timedelta, timezone
 from zoneinfo import ZoneInfo
 
@@ -199,3 +200,20 @@ def test_columns_of_epoch_fractions_are_read_as_each_alone(numbers: list[float])
         if was_read:
             assert micro == exactly(number), number
     assert NOW_MS * 1000 == NOW
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        (
+            "946684799.999999",
+            "the time 1999-12-31T23:59:59.999999Z is before the earliest, 2000-01-01T00:00:00Z",
+        ),
+        ('"9999-12-31T23:59:59Z"', "the time 9999-12-31T23:59:59Z is after the latest, "),
+    ],
+)
+def test_a_time_out_of_range_is_told_as_people_read_it(token: str, said: str) -> None:
+    message = f'{{"name":"s","v":1,"timestamp":{token}}}'.encode()
+    (rejected,) = Decoder(DecodeSettings()).decode(batch_of([message])).rejected
+    assert said in rejected.error
+    assert re.search(r"(earliest|latest), \d{4}-\d\d-\d\dT", rejected.error)

@@ -47,7 +47,7 @@ def keep_dead_letters(layout: Layout, letters: Sequence[DeadLetter], *, number: 
     Disk(layout.root).publish_bytes(layout.dead_letter_file(name), encode_dead_letters(letters, "zstd"))
 
 
-def dead_letter(offset: int, *, value: bytes | None = b"{", reason: str = "not-json") -> DeadLetter:
+def dead_letter(offset: int, *, value: bytes | None = b"{", reason: str = "not_json") -> DeadLetter:
     """One message that could not become readings."""
     return DeadLetter(
         address=Address(SOURCE, offset),

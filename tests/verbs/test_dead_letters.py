@@ -1,11 +1,14 @@
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from sensor_storage.storage.dead_letters import DeadLetterSizes
+from sensor_storage.kafka.refusal import Reason
+from sensor_storage.model import Address
+from sensor_storage.storage.dead_letters import DeadLetter, DeadLetterSizes
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.footers import totals_of
 from sensor_storage.storage.layout import Layout, StagedName
@@ -22,7 +25,7 @@ from support.trees import compactor, readings_of, stored_rows
 
 def test_the_newest_come_first_with_the_promised_fields(run: Run, layout: Layout) -> None:
     keep_dead_letters(layout, [dead_letter(1), dead_letter(2)])
-    keep_dead_letters(layout, [dead_letter(3, reason="timestamp")], number=1)
+    keep_dead_letters(layout, [dead_letter(3, reason="bad_timestamp")], number=1)
     *items, summary = run("dead-letters", "list", "--json").lines()
     assert [one["kafka_offset"] for one in items] == [3, 2, 1]
     assert items[0] == {
@@ -32,12 +35,36 @@ def test_the_newest_come_first_with_the_promised_fields(run: Run, layout: Layout
         "kafka_partition": 0,
         "kafka_offset": 3,
         "kafka_timestamp": "2024-01-01T00:00:00.123Z",
-        "reason": "timestamp",
+        "reason": "bad_timestamp",
         "error": "not JSON: unexpected end",
         "value_bytes": 1,
         "replayed": False,
     }
     assert summary == {"type": "summary", "dead_letters": 3, "more": False, "damaged": 0}
+
+
+def test_of_letters_stored_together_those_with_the_latest_time_come_first_across_partitions(
+    run: Run, layout: Layout
+) -> None:
+    def at(partition: int, offset: int, timestamp: int) -> DeadLetter:
+        source = SOURCE._replace(partition=partition)
+        return replace(dead_letter(offset), address=Address(source, offset), timestamp=timestamp)
+
+    keep_dead_letters(layout, [at(0, 1, 1000), at(0, 2, 4000), at(1, 7, 2000), at(1, 8, 3000)])
+    keep_dead_letters(layout, [at(1, 9, 500)], number=1)
+    listed = [one.get("address") for one in run("dead-letters", "list", "--json").lines()[:-1]]
+    assert listed == [f"{SOURCE.topic}/{at}" for at in ("1@9", "0@2", "1@8", "1@7", "0@1")]
+
+
+@pytest.mark.parametrize("verb", ["list", "replay", "export"])
+def test_a_reason_that_there_is_not_is_answered_with_those_there_are(
+    run: Run, layout: Layout, tmp_path: Path, verb: str
+) -> None:
+    keep_dead_letters(layout, [dead_letter(1)])
+    target = ["-o", str(tmp_path / "letters.ndjson")] if verb == "export" else []
+    done = run("dead-letters", verb, "--reason", "nosuch", *target)
+    assert (done.code, done.out) == (2, "")
+    assert all(reason in done.err for reason in Reason)
 
 
 def test_a_message_kept_twice_is_listed_once(run: Run, layout: Layout) -> None:
@@ -48,14 +75,14 @@ def test_a_message_kept_twice_is_listed_once(run: Run, layout: Layout) -> None:
 
 def test_reason_topic_and_limit_narrow_the_list(run: Run, layout: Layout) -> None:
     keep_dead_letters(
-        layout, [dead_letter(i, reason="timestamp" if i % 2 else "not-json") for i in range(10)]
+        layout, [dead_letter(i, reason="bad_timestamp" if i % 2 else "not_json") for i in range(10)]
     )
 
     def offsets(*options: str) -> list[int]:
         lines = run("dead-letters", "list", "--json", *options).lines()
         return [line["kafka_offset"] for line in lines if line["type"] == "item"]
 
-    assert offsets("--reason", "timestamp") == [9, 7, 5, 3, 1]
+    assert offsets("--reason", "bad_timestamp") == [9, 7, 5, 3, 1]
     assert offsets("--limit", "2") == [9, 8]
     assert offsets("--limit", "0") == list(range(9, -1, -1))
     assert offsets("--topic", "other") == []
@@ -170,7 +197,7 @@ def test_the_mark_survives_folding_and_a_lost_replay_is_missing(
     run: Run, consumed: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _fix(monkeypatch)
-    run("dead-letters", "replay", "--reason", "not-json")
+    run("dead-letters", "replay", "--reason", "not_json")
     entries = read_all_ledgers(consumed)
     assert [entry.start for entry in fold([*entries, *entries]) if entry.fate == "replayed"] == [3, 8]
     compactor(consumed).run_once(NOW, NOW, flush=True)
@@ -223,7 +250,7 @@ def test_a_damaged_file_does_not_keep_the_others_from_being_replayed_or_exported
 def test_letters_are_exported_whole(run: Run, tmp_path: Path) -> None:
     lines, table = tmp_path / "letters.ndjson", tmp_path / "letters.parquet"
     assert run("dead-letters", "export", "-o", str(lines)).code == 0
-    assert run("dead-letters", "export", "-o", str(table), "--reason", "not-json").code == 0
+    assert run("dead-letters", "export", "-o", str(table), "--reason", "not_json").code == 0
     found = [json.loads(line) for line in lines.read_text().splitlines()]
     assert [(one["kafka_offset"], one["value"].encode()) for one in found] == list(LETTERS.items())
     assert found[0]["headers"][1] == {"name": "from", "value": "gateway"}

@@ -58,7 +58,7 @@ class Letter(BaseModel):
 
 
 class Letters(BaseModel):
-    """A page of dead letters, the newest file's first; `next` is there when there may be more."""
+    """A page of dead letters, those stored last first; `next` is there when there may be more."""
 
     dead_letters: list[Letter]
     damaged: list[str] = Field(description="Files that were passed over, and why.")
@@ -108,7 +108,7 @@ def routes(layout: Layout, changes_allowed: ChangesAllowed) -> APIRouter:
             bool, Query(description="Payloads of any length, not just their beginning.")
         ] = False,
     ) -> Letters:
-        """The messages that could not become readings, the newest first: reason, payload, key, headers."""
+        """The messages that could not become readings, those stored last first: reason, payload, key, headers."""
         damaged: list[str] = []
         chosen = chosen_by(reason, topic)
         found = (

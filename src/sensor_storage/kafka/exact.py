@@ -45,7 +45,7 @@ from sensor_storage.kafka.json_tree import Digits, Tree, as_value, parse, parse_
 from sensor_storage.kafka.msgpack_tree import Format, is_msgpack, parse_msgpack, spelled
 from sensor_storage.kafka.names import ENTRIES, FIELD_MAP, Aliases
 from sensor_storage.kafka.refusal import Reason, Refused
-from sensor_storage.kafka.timestamps import read_timestamp
+from sensor_storage.kafka.timestamps import instant_text, read_timestamp
 from sensor_storage.kafka.waveform import (
     MAX_SAMPLES,
     Samples,
@@ -273,13 +273,14 @@ class _Reader:
         if timestamp < self._rules.earliest:
             raise Refused(
                 Reason.TIMESTAMP_OUT_OF_RANGE,
-                f"{at(where)}the time {spelled(timestamp)} is before the earliest, {spelled(self._rules.earliest)}",
+                f"{at(where)}the time {instant_text(timestamp)} is before the earliest, "
+                f"{instant_text(self._rules.earliest)}",
                 hint="set the sender's clock, or lower TIMESTAMP_MIN",
             )
         if timestamp > self._latest:
             raise Refused(
                 Reason.TIMESTAMP_OUT_OF_RANGE,
-                f"{at(where)}the time {spelled(timestamp)} is after the latest, {spelled(self._latest)}",
+                f"{at(where)}the time {instant_text(timestamp)} is after the latest, {instant_text(self._latest)}",
                 hint="set the sender's clock, or raise TIMESTAMP_MAX_AHEAD",
             )
 

@@ -42,7 +42,7 @@ def read_timestamp(given: object, zone: tzinfo) -> int:
     return _from_float(given) if isinstance(given, float) else _from_integer(given)
 
 
-def spelled(instant: int) -> str:
+def instant_text(instant: int) -> str:
     """An instant in µs as people read it; one beyond the calendar as a number."""
     try:
         return (_EPOCH + timedelta(microseconds=instant)).isoformat().replace("+00:00", "Z")

@@ -124,6 +124,7 @@ def dead_letters_by_file(
 ) -> Iterator[list[DeadLetter]]:
     """The dead letters of the data directory, a file's after the other's; a message kept twice comes once.
 
+    With `newest_first` those of the file stored last come first, and of one file those with Kafka's latest time.
     Damaged files are told of and passed over.
     """
     seen: set[Address] = set()
@@ -137,11 +138,15 @@ def dead_letters_by_file(
             damaged(error.message if isinstance(error, Damaged) else f"{path}: cannot be read: {error}")
             continue
         fresh = []
-        for letter in reversed(letters) if newest_first else letters:
+        for letter in sorted(letters, key=_age, reverse=True) if newest_first else letters:
             if letter.address not in seen:
                 seen.add(letter.address)
                 fresh.append(letter)
         yield fresh
+
+
+def _age(letter: DeadLetter) -> tuple[int, Address]:
+    return letter.timestamp, letter.address
 
 
 def all_dead_letters(layout: Layout) -> Iterator[DeadLetter]:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from sensor_storage.config import Settings
 from sensor_storage.errors import SensorStorageError, Usage
+from sensor_storage.kafka.refusal import Reason
 from sensor_storage.log import json_line
 from sensor_storage.main import build_replay
 from sensor_storage.storage.dead_letter_words import chosen_by, line_of, record_of, replayed
@@ -26,7 +27,7 @@ _Verb = TypeVar("_Verb", bound=Callable[..., Any])
 LIST_EPILOG = """\b
 Examples:
   sensor-storage dead-letters list                              the newest
-  sensor-storage dead-letters list --reason timestamp --limit 5
+  sensor-storage dead-letters list --reason bad_timestamp --limit 5
   sensor-storage dead-letters list --limit 0 --json | jq -r .reason | sort | uniq -c
 
 Exit codes: 0 good; 1 a damaged file was passed over; 2 usage."""
@@ -63,7 +64,8 @@ _ADDRESS = re.compile(r"(?P<topic>.+)/(?P<partition>\d+)@(?P<offset>\d+)", re.DO
 def _narrowing(verb: _Verb) -> _Verb:
     """Give a verb `--reason` and `--topic`."""
     verb = click.option("--topic", help="Only those of this topic.")(verb)
-    return click.option("--reason", help="Only those of this reason.")(verb)
+    kind = click.Choice([reason.value for reason in Reason])
+    return click.option("--reason", type=kind, metavar="REASON", help="Only those of this reason.")(verb)
 
 
 @click.group("dead-letters")
@@ -81,7 +83,7 @@ def command() -> None:
 def list_letters(
     output: Output, settings: Settings, limit: int, reason: str | None, topic: str | None
 ) -> int:
-    """List dead letters, the newest first."""
+    """List dead letters: those stored last first, and of those stored together those with Kafka's latest time."""
     damaged: list[str] = []
     listed = 0
     layout = data_layout(settings)
@@ -211,7 +213,7 @@ def _write(target: Path, files: Iterable[list[DeadLetter]]) -> int:
 
 
 def _newest(layout: Layout, damaged: Callable[[str], object]) -> Iterator[DeadLetter]:
-    """Every dead letter once, the newest file's last first; damaged files are told and passed over."""
+    """Every dead letter once, those stored last first; damaged files are told and passed over."""
     for letters in dead_letters_by_file(layout, damaged, newest_first=True):
         yield from letters
 
