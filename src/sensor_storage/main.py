@@ -15,8 +15,9 @@ from sensor_storage.aggregation.samples import judge_by
 from sensor_storage.aggregation.stage import AggregatePolicy, Aggregator
 from sensor_storage.aggregation.windows import LEVELS
 from sensor_storage.clock import SystemClock
+from sensor_storage.cold.apart import check_apart
 from sensor_storage.cold.cleanup import Cleaner, CleanupPolicy
-from sensor_storage.cold.connect import Place, azure_address, open_store, place_of
+from sensor_storage.cold.connect import Place, azure_address, folder_of, open_store, place_of
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.cold.keepsakes import Keepsakes
 from sensor_storage.cold.removal import Removal, Remover
@@ -178,7 +179,13 @@ def build_store(settings: Settings, *, may_create: bool = True) -> ColdStore | N
     place = cold_place(settings)
     if place is None:
         return None
-    return open_store(replace(place, create_container=place.create_container and may_create))
+    return _opened(settings, replace(place, create_container=place.create_container and may_create))
+
+
+def _opened(settings: Settings, place: Place) -> ColdStore:
+    if folder := folder_of(place.url):
+        check_apart(folder, layout_of(settings))
+    return open_store(place)
 
 
 def build_files(settings: Settings, layout: Layout) -> ColdFiles | None:
@@ -186,7 +193,7 @@ def build_files(settings: Settings, layout: Layout) -> ColdFiles | None:
     place = cold_place(settings)
     if place is None:
         return None
-    store = open_store(replace(place, create_container=False, timeout=timedelta(seconds=60)))
+    store = _opened(settings, replace(place, create_container=False, timeout=timedelta(seconds=60)))
     return ColdFiles(layout, store, SystemClock(), settings.cold.cache_bytes)
 
 

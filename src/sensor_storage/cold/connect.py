@@ -14,7 +14,7 @@ from sensor_storage.cold.azure_rest import Account, create_container
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.cold.objects import ObjectStore
 from sensor_storage.cold.store import ColdStore
-from sensor_storage.config.kinds import AZURE_SCHEMES, STORE_SCHEMES
+from sensor_storage.config.kinds import AZURE_SCHEMES, STORE_SCHEMES, check_file_url
 from sensor_storage.config.load import load
 from sensor_storage.config.settings import ColdSettings
 from sensor_storage.errors import Usage
@@ -101,17 +101,27 @@ def open_url(url: str, environ: Mapping[str, str]) -> ColdStore:
 def folder_told(layout: Layout) -> ColdStore | None:
     """The folder the directory's service last said it uploads to; None where it is none, or not to be seen here."""
     told = read_cold(layout)
-    parts = urlsplit(told.url) if told else None
-    if parts and parts.scheme == "file" and (folder := Path(unquote(parts.path))).is_dir():
-        return DirectoryStore(folder)
-    return None
+    folder = folder_of(told.url) if told else None
+    return DirectoryStore(folder) if folder and folder.is_dir() else None
+
+
+def folder_of(url: str) -> Path | None:
+    """The folder of a file URL; None for any other. Usage where it names no folder from the root on."""
+    parts = urlsplit(url)
+    if parts.scheme != "file":
+        return None
+    try:
+        check_file_url(url)
+    except ValueError as error:
+        raise Usage(f"COLD_STORE_URL {url}: {error}", hint="such as file:///mnt/cold") from None
+    return Path(unquote(parts.path))
 
 
 def open_store(place: Place) -> ColdStore:
     """The store. Usage when the URL names none that is known; nothing is asked of it yet, but a new container."""
+    if folder := folder_of(place.url):
+        return DirectoryStore(folder)
     parts = urlsplit(place.url)
-    if parts.scheme == "file":
-        return DirectoryStore(Path(unquote(parts.path)))
     if parts.scheme not in STORE_SCHEMES:
         raise Usage(
             f"COLD_STORE_URL: {parts.scheme or place.url!r} is no kind of store",

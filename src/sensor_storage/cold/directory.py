@@ -15,14 +15,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from sensor_storage.cold.store import PAGE, Blob, Changed, Content, check_name
 from sensor_storage.errors import SensorStorageError, Transient, Usage
 from sensor_storage.storage.durable import Disk
 
 _ATTRIBUTE = "user.sensor_storage"
-_OWN = ".store"
+OWN: Final = ".store"
+"""What the store keeps for itself, which is no blob."""
+
 _LOCKS = 256
 
 
@@ -31,8 +33,8 @@ class DirectoryStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._locks = root / _OWN / "locks"
-        self._disk = Disk(root, aside=root / _OWN / "aside")
+        self._locks = root / OWN / "locks"
+        self._disk = Disk(root, aside=root / OWN / "aside")
 
     @property
     def url(self) -> str:
@@ -119,7 +121,7 @@ def _files(folder: Path) -> Iterator[Path]:
         return
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
-            if entry.name != _OWN:
+            if entry.name != OWN:
                 yield from _files(Path(entry.path))
         else:
             yield Path(entry.path)

@@ -205,11 +205,19 @@ def _store_url(value: object) -> str:
         raise ValueError(f"{parts.scheme}:// is no kind of store" if parts.scheme else "it has no scheme")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError("logins and tokens have settings of their own, such as AZURE_STORAGE_SAS_TOKEN")
-    if parts.scheme == "file" and (parts.netloc not in {"", "localhost"} or not parts.path.startswith("/")):
-        raise ValueError("a folder is named from the root on, behind three slashes")
+    if parts.scheme == "file":
+        check_file_url(url)
     if parts.scheme != "file" and not parts.netloc:
         raise ValueError("it names no container or bucket")
     return url
+
+
+def check_file_url(url: str) -> None:
+    """ValueError unless the URL names a folder by its whole path, which takes three slashes."""
+    parts = urlsplit(url)
+    whole = f"/{parts.netloc}/{parts.path.lstrip('/')}".rstrip("/")
+    if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
+        raise ValueError(f"a folder's whole path begins with three slashes: file://{whole}")
 
 
 def _listed(value: object) -> tuple[str, ...]:

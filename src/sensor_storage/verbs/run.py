@@ -9,7 +9,7 @@ from sensor_storage import log
 from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
 from sensor_storage.kafka.handover import leave_group
-from sensor_storage.main import layout_of, member_name, needs_cold_worker
+from sensor_storage.main import build_store, layout_of, member_name, needs_cold_worker
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import own
@@ -50,6 +50,7 @@ def command(
     log.configure(settings.log.level, settings.log.format)
     stop = until_told()
     layout = layout_of(settings)
+    build_store(settings, may_create=False)  # before anything is begun, is it one that may be written to?
     disk = Disk(layout.root)
     disk.check_one_file_system([layout.raw, layout.staging, layout.dead_letters, layout.ledger, layout.run])
     with own(layout, wait_seconds=_TAKE_OVER_SECONDS) as lock:

@@ -1,0 +1,65 @@
+"""A folder as cold store, as an operator may set it wrong: told before anything is read, written or removed."""
+
+from pathlib import Path
+
+import pytest
+
+from sensor_storage.cold.apart import check_apart
+from sensor_storage.errors import Usage
+from sensor_storage.storage.layout import Layout
+from support.cold import Plant, directory
+from support.command import Run
+
+
+@pytest.mark.parametrize("verb", ["check --only cold", "run", "upload", "cleanup", "verify --cold"])
+@pytest.mark.parametrize("inside", ["", "raw", "raw/press-1", "staging/x"])
+def test_a_cold_store_that_is_the_data_directory_is_refused_by_every_verb_and_every_reading_stays(
+    run: Run, layout: Layout, monkeypatch: pytest.MonkeyPatch, verb: str, inside: str
+) -> None:
+    plant = Plant(layout.root, directory(layout.root.parent))
+    plant.arrive(range(10))
+    plant.compact()
+    plant.close()
+    before = plant.local()
+    assert before
+    monkeypatch.setenv("CLEANUP_AGE_DAYS", "0")
+    monkeypatch.setenv("COLD_STORE_URL", (layout.root / inside).as_uri())
+    done = run(*verb.split())
+    assert done.code == 2, done
+    assert "COLD_STORE_URL" in done.err
+    assert plant.local() == before
+
+
+def test_links_and_the_folders_above_are_seen_through_by_path_and_by_inode(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "plant" / "raw" / "data" / "raw")
+    layout.raw.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(layout.root)
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "raw").symlink_to(layout.raw)
+    for store in ("link", "link/raw/press-1", "store", "plant", "plant/raw/data/../data"):
+        with pytest.raises(Usage):
+            check_apart(tmp_path / store, layout)
+
+
+def test_a_folder_whose_raw_folder_has_another_name_is_told_by_that_name(tmp_path: Path) -> None:
+    with pytest.raises(Usage):
+        check_apart(tmp_path, Layout(tmp_path / "readings"))
+
+
+@pytest.mark.parametrize("store", ["data/cold", "cold", "."])
+def test_a_folder_of_its_own_beside_the_raw_folder_or_elsewhere_is_a_cold_store(
+    tmp_path: Path, store: str
+) -> None:
+    check_apart(tmp_path / store, Layout(tmp_path / "data" / "raw"))
+
+
+@pytest.mark.parametrize("url", ["file://mnt/cold", "file:mnt/cold", "file://cold"])
+@pytest.mark.parametrize("verb", ["config check", "upload"])
+def test_a_folder_that_is_not_named_from_the_root_on_is_refused_with_the_three_slashes_it_takes(
+    run: Run, layout: Layout, monkeypatch: pytest.MonkeyPatch, url: str, verb: str
+) -> None:
+    layout.raw.mkdir(parents=True)
+    monkeypatch.setenv("COLD_STORE_URL", url)
+    done = run(*verb.split())
+    assert done.code == 2
+    assert "three slashes: file:///" in done.err
