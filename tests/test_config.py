@@ -22,7 +22,8 @@ from sensor_storage.config.settings import KafkaSettings
 from sensor_storage.errors import Usage
 
 ROOT = Path(__file__).parents[1]
-CANARY = "kan4rien-vogel"
+CANARY = "kan4rienvogelpje"
+"""Base64, as keys are."""
 
 
 @pytest.fixture(autouse=True)
@@ -167,12 +168,50 @@ def test_a_zone_by_its_name() -> None:
         ("COLD_STORE_URL", "/mnt/cold"),
         ("COLD_STORE_URL", "file://mnt/cold"),
         ("COLD_STORE_URL", "az://"),
+        ("COLD_STORE_URL", "az://Plant_Data"),
+        ("AZURE_STORAGE_ACCOUNT", "Plant Data"),
+        ("AZURE_STORAGE_ACCOUNT", "https://plantdata.blob.core.windows.net"),
+        ("AZURE_CONTAINER_NAME", "Archive"),
+        ("AZURE_CONTAINER_NAME", "ab"),
+        ("AZURE_CONTAINER_NAME", "plant--data"),
+        ("AZURE_CONTAINER_NAME", "-plant"),
+        ("AZURE_CONTAINER_NAME", "a" * 64),
     ],
 )
 def test_a_wrong_value_is_told_with_its_variable_its_rule_and_its_place(name: str, text: str) -> None:
     message = refusal({name: text})
     assert message.startswith(f"{name} must be {entries()[name].rule}, not {text[:100]!a}"), message
     assert "(environment)" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("AZURE_STORAGE_KEY", "not-base64!"), ("AZURE_STORAGE_SAS_TOKEN", "no-pair-at-all!")]
+)
+def test_a_wrong_secret_of_azure_is_told_by_its_variable_and_its_rule_and_not_shown(
+    name: str, text: str
+) -> None:
+    message = refusal({"AZURE_STORAGE_ACCOUNT": "plantdata", name: text})
+    assert message.startswith(f"{name} must be {entries()[name].rule} (environment): it is not ")
+    assert text not in message
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"AZURE_STORAGE_KEY": CANARY}, "no effect without AZURE_STORAGE_ACCOUNT"),
+        ({"AZURE_STORAGE_SAS_TOKEN": f"sig={CANARY}"}, "no effect without AZURE_STORAGE_ACCOUNT"),
+        ({"COLD_STORE_URL": "file:///mnt/cold", "AZURE_STORAGE_ACCOUNT": "plantdata"}, "COLD_STORE_URL wins"),
+        ({"COLD_STORE_URL": "az://one", "AZURE_CONTAINER_NAME": "two"}, "COLD_STORE_URL wins"),
+        ({"COLD_STORE_URL": "az://one", "AZURE_STORAGE_ACCOUNT": "plantdata"}, ""),
+        ({"AZURE_STORAGE_ACCOUNT": "plantdata", "AZURE_STORAGE_KEY": CANARY}, ""),
+        ({"AZURE_STORAGE_CONNECTION_STRING": "AccountName=plantdata", "AZURE_STORAGE_KEY": CANARY}, ""),
+    ],
+)
+def test_cold_store_settings_that_have_no_effect_are_a_warning(environ: dict[str, str], said: str) -> None:
+    warnings = " ".join(load(environ).warnings)
+    assert said in warnings
+    assert bool(warnings) == bool(said)
+    assert CANARY not in warnings
 
 
 def test_all_wrong_values_are_told_at_once(empty_directory: Path) -> None:
@@ -328,6 +367,8 @@ def secret_places(directory: Path) -> dict[str, str]:
     properties = directory / "client.properties"
     properties.write_text(f"sasl.oauthbearer.client.secret={CANARY}\n")
     secrets = {name: CANARY for name, entry in entries().items() if entry.secret}
+    secrets["AZURE_STORAGE_SAS_TOKEN"] = f"sig={CANARY}"
+    secrets["AZURE_STORAGE_CONNECTION_STRING"] = f"AccountName=plantdata;AccountKey={CANARY}"
     assert len(secrets) >= 2
     return {**secrets, "KAFKA_CONFIG_FILE": str(properties)}
 

@@ -1,7 +1,8 @@
 """A cold store by its URL, or by the Azure settings that are a short form of one."""
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,13 +15,16 @@ from sensor_storage.cold.azure_rest import Account, create_container
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.cold.objects import ObjectStore
 from sensor_storage.cold.store import ColdStore
+from sensor_storage.config import azure
 from sensor_storage.config.kinds import AZURE_SCHEMES, STORE_SCHEMES, check_file_url
 from sensor_storage.config.load import load
 from sensor_storage.config.settings import ColdSettings
 from sensor_storage.errors import Usage
+from sensor_storage.secrecy import without_secrets
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.status import read_cold
 
+_LIBRARY_WORDS: Final = re.compile(r"^Generic \w+ error: |\n\nDebug source.*", re.DOTALL)
 _CONNECTION_WORDS: Final = {
     "AccountName": "account_name",
     "AccountKey": "account_key",
@@ -61,7 +65,25 @@ def parse_connection_string(text: str) -> dict[str, str]:
     if "endpoint" not in found and "account_name" in found:
         suffix = words.get("EndpointSuffix", "core.windows.net")
         found["endpoint"] = f"https://{found['account_name']}.blob.{suffix}"
+        _judge_word("AccountName", azure.account, found["account_name"])
+    if "account_key" in found:
+        _judge_word("AccountKey", azure.key, found["account_key"])
+    if not found["endpoint"].startswith(("http://", "https://")):
+        raise Usage(
+            "AZURE_STORAGE_CONNECTION_STRING: its BlobEndpoint is no address",
+            hint="it begins with https://; leave it out for https://<account>.blob.core.windows.net",
+        )
     return found
+
+
+def _judge_word(word: str, judge: Callable[[str], str], value: str) -> None:
+    try:
+        judge(value)
+    except ValueError as error:
+        raise Usage(
+            f"AZURE_STORAGE_CONNECTION_STRING: its {word} is wrong: {error}",
+            hint="copy the string whole from the storage account's page Access keys",
+        ) from None
 
 
 def place_of(cold: ColdSettings) -> Place | None:
@@ -140,8 +162,22 @@ def open_store(place: Place) -> ColdStore:
     try:
         store = from_url(place.url, **options)
     except Exception as error:
-        raise Usage(f"COLD_STORE_URL {place.url}: {error}", hint="see docs/cold-store.md") from error
+        raise _unusable(place, error) from error
     return ObjectStore(store, place.url, access_tier=place.access_tier)
+
+
+def _unusable(place: Place, error: Exception) -> Usage:
+    """What the client library says in a sentence, without the dump of its insides behind it."""
+    said = without_secrets(_LIBRARY_WORDS.sub("", str(error)).strip())
+    if said.endswith("Account must be specified"):
+        return Usage(
+            f"COLD_STORE_URL {place.url} needs an account",
+            hint="set AZURE_STORAGE_ACCOUNT, or AZURE_STORAGE_CONNECTION_STRING, which names one",
+        )
+    return Usage(
+        f"the cold store {place.url} can't be opened with these settings: {said}",
+        hint="docs/cold-store.md tells which settings each kind of store needs",
+    )
 
 
 def azure_address(place: Place) -> tuple[str, int] | None:

@@ -24,6 +24,8 @@ from pydantic import (
     StringConstraints,
 )
 
+from sensor_storage.config import azure
+
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|min|h|d)?")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _SERVER = re.compile(r"([A-Za-z][A-Za-z0-9_]*://)?(\[[0-9A-Fa-f:.]+\]|[^\s,:/\[\]]+)(:(?P<port>\d{1,5}))?")
@@ -209,6 +211,8 @@ def _store_url(value: object) -> str:
         check_file_url(url)
     if parts.scheme != "file" and not parts.netloc:
         raise ValueError("it names no container or bucket")
+    if parts.scheme in AZURE_SCHEMES:
+        azure.container(parts.netloc)
     return url
 
 
@@ -352,6 +356,18 @@ StoreUrl = Annotated[
     str,
     PlainValidator(_store_url),
     Rule("file:///folder, az://container, s3://bucket or gs://bucket, without a login or a token in it"),
+]
+AzureAccount = Annotated[str, PlainValidator(azure.account), Rule(azure.ACCOUNT_RULE)]
+AzureContainer = Annotated[str, PlainValidator(azure.container), Rule(azure.CONTAINER_RULE)]
+AzureKey = Annotated[
+    SecretStr,
+    AfterValidator(lambda value: SecretStr(azure.key(value.get_secret_value()))),
+    Rule("the base64 text that the account's page Access keys shows; never shown here"),
+]
+SasToken = Annotated[
+    SecretStr,
+    AfterValidator(lambda value: SecretStr(azure.sas_token(value.get_secret_value()))),
+    Rule("a SAS token, as in sv=…&sp=…&sig=…; never shown"),
 ]
 Names = Annotated[tuple[str, ...], PlainValidator(_listed), Rule("names, several separated by commas")]
 Networks = Annotated[

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from sensor_storage.config.entries import Entry, entries
 from sensor_storage.config.kinds import expanded
-from sensor_storage.config.relations import broken_relations
+from sensor_storage.config.relations import broken_relations, doubts
 from sensor_storage.config.settings import Settings
 from sensor_storage.config.sources import (
     CONFIG_FILE_VARIABLE,
@@ -47,7 +47,7 @@ def load(
     problems += broken_relations(settings, doubtful=frozenset(wrong))
     if problems:
         raise _usage(problems)
-    return settings
+    return settings.model_copy(update={"warnings": (*warnings, *doubts(settings))})
 
 
 def _read(

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from sensor_storage.config.entries import entries
+from sensor_storage.config.kinds import AZURE_SCHEMES
 from sensor_storage.config.settings import Settings
 
 
@@ -132,11 +134,47 @@ RELATIONS = (
 )
 
 
+def _in_azure(settings: Settings) -> bool:
+    cold = settings.cold
+    return urlsplit(cold.store_url).scheme in AZURE_SCHEMES if cold.store_url else True
+
+
+DOUBTS = (
+    Relation(
+        ("AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN"),
+        "AZURE_STORAGE_KEY and AZURE_STORAGE_SAS_TOKEN have no effect without AZURE_STORAGE_ACCOUNT",
+        lambda settings: bool(
+            settings.cold.azure_storage_account
+            or settings.cold.azure_storage_connection_string
+            or settings.cold.azure_storage_key is settings.cold.azure_storage_sas_token is None
+        ),
+    ),
+    Relation(
+        ("COLD_STORE_URL", "AZURE_STORAGE_ACCOUNT"),
+        "COLD_STORE_URL wins: nothing goes to AZURE_STORAGE_ACCOUNT",
+        lambda settings: _in_azure(settings) or settings.cold.azure_storage_account is None,
+    ),
+    Relation(
+        ("COLD_STORE_URL", "AZURE_CONTAINER_NAME"),
+        "COLD_STORE_URL wins: nothing goes to AZURE_CONTAINER_NAME",
+        lambda settings: settings.cold.store_url is None or "AZURE_CONTAINER_NAME" not in settings.origins,
+    ),
+)
+"""What is odd and does no harm: told, and no error."""
+
+
 def broken_relations(settings: Settings, *, doubtful: frozenset[str] = frozenset()) -> Iterator[str]:
     """The sentences that are not true, each with the values; none about a setting that is wrong by itself."""
     for relation in RELATIONS:
         if doubtful.isdisjoint(relation.names) and not relation.holds(settings):
             yield f"{relation.words}; {', '.join(_is(settings, name) for name in relation.names)}"
+
+
+def doubts(settings: Settings) -> Iterator[str]:
+    """What is odd about settings that are good, each with the values."""
+    for doubt in DOUBTS:
+        if not doubt.holds(settings):
+            yield f"{doubt.words}; {', '.join(_is(settings, name) for name in doubt.names)}"
 
 
 def _is(settings: Settings, name: str) -> str:

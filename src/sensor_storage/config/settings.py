@@ -283,21 +283,21 @@ class ColdSettings(Branch):
         "Where files go: `file:///folder`, `az://container`, `s3://bucket`, `gs://bucket`; not set: see AZURE_….",
         example="file:///mnt/cold",
     )
-    azure_storage_account: kinds.Text | None = _setting(
+    azure_storage_account: kinds.AzureAccount | None = _setting(
         "AZURE_STORAGE_ACCOUNT",
         None,
         "The storage account; set, the cold store is its container.",
         example="plantdata",
     )
-    azure_container_name: kinds.Text = _setting(
+    azure_container_name: kinds.AzureContainer = _setting(
         "AZURE_CONTAINER_NAME", "sensor-data-cold-storage", "The container in that account."
     )
-    azure_storage_key: kinds.Secret | None = _setting(
+    azure_storage_key: kinds.AzureKey | None = _setting(
         "AZURE_STORAGE_KEY",
         None,
         "The account's key; without key, token or string the machine's identity is used.",
     )
-    azure_storage_sas_token: kinds.Secret | None = _setting(
+    azure_storage_sas_token: kinds.SasToken | None = _setting(
         "AZURE_STORAGE_SAS_TOKEN", None, "A token with rights to read, create, write and list."
     )
     azure_storage_connection_string: kinds.Secret | None = _setting(

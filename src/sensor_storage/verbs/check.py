@@ -71,6 +71,7 @@ def _show(output: Output, finding: Finding) -> None:
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
+    build_store(settings, may_create=False)
     yield good("settings", f"{len(settings.origins)} given, all good")
     try:
         build_keys(settings, SystemClock())

@@ -7,6 +7,7 @@ from sensor_storage.config import Settings
 from sensor_storage.config.docs import env_example, markdown
 from sensor_storage.config.entries import entries
 from sensor_storage.errors import Usage
+from sensor_storage.main import build_store
 from sensor_storage.verbs.options import Output, output_options, settings_options
 
 SHOW_EPILOG = """\b
@@ -59,6 +60,7 @@ def show(output: Output, settings: Settings, *, changed: bool) -> None:
 @settings_options
 def check(output: Output, settings: Settings) -> None:
     """Check the settings; nothing is started and nobody is asked."""
+    build_store(settings, may_create=False)
     given, known = len(settings.origins), len(entries())
     output.summary(
         {"good": True, "given": given, "settings": known, "warnings": list(settings.warnings)},
