@@ -54,5 +54,9 @@ class Damaged(Reject):
     """A file's bytes are not the bytes that were written; it must not be read as data."""
 
 
+class DamagedBlob(Damaged):
+    """A blob that a receipt names is missing in the cold store, or is not what was written there."""
+
+
 class DiskFull(Transient):
     """No room on the data disk: consumption pauses until there is."""

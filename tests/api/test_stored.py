@@ -15,7 +15,7 @@ from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.model import Series
 from sensor_storage.query.times import as_text
 from support.aggregates import DAY, SECOND, Reading, readings_at
-from support.cold import Plant
+from support.cold import Plant, flip
 from support.sending import Send, sender
 from support.trees import SOURCE, stage
 
@@ -103,6 +103,22 @@ def test_a_file_tells_schema_rows_offsets_digest_and_receipt_wherever_it_is(send
     assert "temperature.parquet" in content.headers["content-disposition"]
     minute = send("GET", "/files", params={**FIRST, "level": "minute"}).json()
     assert minute["file"].endswith("temperature_minute.parquet")
+
+
+@pytest.mark.parametrize("damage", ["gone", "flipped"])
+def test_a_blob_that_is_lost_is_a_problem_with_its_name_and_a_remedy(
+    send: Send, plant: Plant, tmp_path: Path, damage: str
+) -> None:
+    name, store = send("GET", "/files", params=FIRST).json()["file"], DirectoryStore(tmp_path / "cold")
+    for copy in plant.layout.cache.rglob("*.parquet"):
+        copy.unlink()
+    store.delete(name) if damage == "gone" else flip(store, name)
+    answer = send("GET", "/files/content", params=FIRST)
+    problem = answer.json()
+    assert (answer.status_code, problem["type"]) == (503, "urn:sensor-storage:problem:damaged-blob")
+    assert name in problem["detail"]
+    assert "cache/" not in problem["detail"]
+    assert "verify --repair" in problem["hint"]
 
 
 def test_names_from_strangers_are_no_paths(send: Send, plant: Plant) -> None:

@@ -28,7 +28,7 @@ from sensor_storage.storage.safe_offsets import SafeOffset
 from sensor_storage.storage.verify import stored_rows, verify
 from support.aggregates import LATER
 from support.azurite import container
-from support.cold import Plant, blobs, directory
+from support.cold import Plant, blobs, directory, flip
 from support.forgetful import PowerCut
 from support.statuses import maintain_status
 from support.trees import HOUR, SOURCE
@@ -289,18 +289,14 @@ def test_the_group_goes_back_as_far_as_it_must_and_no_further(
     assert found == expected
 
 
-def test_each_receipt_is_held_against_the_store(tmp_path: Path, plant: Plant, store: DirectoryStore) -> None:
+def test_each_receipt_is_held_against_the_store(plant: Plant, store: DirectoryStore) -> None:
     for hour in range(5):
         plant.arrive(range(hour * 100, hour * 100 + 100), hour=HOUR + hour)
     plant.all_stages()
     names = [name for name in blobs(store, "raw/") if "temperature" in name]
     gone, flipped, replaced, *_ = names
     store.delete(gone)
-    path = tmp_path / "cold" / flipped
-    status, data = path.stat(), bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    flip(store, flipped)
     held = blobs(store)[replaced]
     store.write(replaced, b"nothing", replaces=held.etag, metadata={})
     store.write("raw/other.parquet", b"theirs", replaces=None, metadata={})

@@ -1,5 +1,6 @@
 """A data directory beside a cold store, with every stage at hand; and stores that fail as told."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -183,4 +184,13 @@ def directory(tmp_path: Path) -> DirectoryStore:
     return DirectoryStore(tmp_path / "cold")
 
 
-__all__ = ["FaultyStore", "Plant", "away", "blobs", "closing", "directory", "every"]
+def flip(store: DirectoryStore, name: str) -> None:
+    """One bit of the blob, which keeps its size and ETag."""
+    path = Path(store.url.removeprefix("file://")) / name
+    status, data = path.stat(), bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+__all__ = ["FaultyStore", "Plant", "away", "blobs", "closing", "directory", "every", "flip"]

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from sensor_storage.errors import NoColdStore, Owned, SensorStorageError, Transient, Usage
+from sensor_storage.errors import DamagedBlob, NoColdStore, Owned, SensorStorageError, Transient, Usage
 from sensor_storage.log import get
 from sensor_storage.secrecy import without_secrets
 
@@ -120,6 +120,9 @@ async def _on_own(_: Request, error: Exception) -> JSONResponse:
     if isinstance(error, NoColdStore):
         title = "The cold store is not set"
         return answer_of(Problem(503, "no-cold-store", title, error.message, hint=error.hint))
+    if isinstance(error, DamagedBlob):
+        title = "A blob of the cold store is missing or damaged"
+        return answer_of(Problem(503, "damaged-blob", title, error.message, hint=error.hint))
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     if isinstance(error, Transient | Owned):
         status = HTTPStatus.SERVICE_UNAVAILABLE

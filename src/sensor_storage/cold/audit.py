@@ -69,7 +69,8 @@ class Audit:
             try:
                 return self._read(receipt, path)
             except Damaged as error:
-                return Held("!", receipt.name, error.message, good=False)
+                why = error.message.removeprefix(f"{path}: ")
+                return Held("!", receipt.name, why, good=False)
 
     def _read(self, receipt: Receipt, path: Path) -> Held:
         if file_digest(path) == receipt.digest:

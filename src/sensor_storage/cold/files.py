@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from sensor_storage.clock import Clock
 from sensor_storage.cold.store import ColdStore
-from sensor_storage.errors import Damaged, NoColdStore, Transient
+from sensor_storage.errors import Damaged, DamagedBlob, NoColdStore, Transient
 from sensor_storage.storage.catalog import connect_read_only
 from sensor_storage.storage.digests import file_digest
 from sensor_storage.storage.durable import hint_file, remove_hint
@@ -24,6 +24,10 @@ from sensor_storage.storage.status import read_cold
 _QUIET_SECONDS: Final = 20.0
 """After a failure the store is left alone for so long, so that nobody waits for it again and again."""
 
+_REMEDY: Final = (
+    "`sensor-storage verify --cold --full` lists such blobs,"
+    " `sensor-storage verify --repair` brings back what Kafka still has"
+)
 _LOOKS: Final = 10
 _NANOSECONDS: Final = 1_000_000_000
 _T = TypeVar("_T")
@@ -58,7 +62,8 @@ class ColdFiles:
     def find(self, path: Path) -> Path:
         """The path itself if the file is there, else that of a copy from the cold store.
 
-        FileNotFoundError where neither this disk nor a receipt knows it. Transient while the store is away,
+        FileNotFoundError where neither this disk nor a receipt knows it. DamagedBlob where its blob is missing or
+        not what was written. Transient while the store is away,
         Refused when it will not give the blob, for one that is archived; NoColdStore where none is set.
         """
         if path.exists():
@@ -146,15 +151,16 @@ class ColdFiles:
         names: list[Path] = []
 
         def named(aside: Path) -> Path:
-            names.append(self._copy(file_digest(aside)))
+            try:
+                names.append(self._copy(file_digest(aside)))
+            except Damaged as error:
+                why = error.message.removeprefix(f"{aside}: ")
+                raise DamagedBlob(f"{name} in {store.url} is damaged: {why}", hint=_REMEDY) from error
             return names[0]
 
         with hint_file(self._layout.cache, named) as file:
             if store.download(name, file) is None:
-                raise Damaged(
-                    f"{name} is not in {store.url} any more",
-                    hint="`sensor-storage verify --cold` lists what is missing there",
-                )
+                raise DamagedBlob(f"{name} is not in {store.url} any more", hint=_REMEDY)
         (found,) = names
         self._make_room(found.stat().st_size)
         return found

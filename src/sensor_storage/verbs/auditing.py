@@ -2,8 +2,9 @@
 
 from collections import Counter
 from contextlib import closing
+from dataclasses import dataclass, field
 
-from sensor_storage.cold.audit import MARKS, Audit
+from sensor_storage.cold.audit import MARKS, Audit, Held
 from sensor_storage.config import Settings
 from sensor_storage.errors import Usage
 from sensor_storage.main import build_store
@@ -15,22 +16,57 @@ from sensor_storage.verbs.options import Output
 _PROGRESS_BLOBS = 1000
 
 
-def audit(output: Output, settings: Settings, layout: Layout, *, full: bool) -> dict[str, int]:
-    """Hold the receipts against the store; by mark how many, and how many of those are `bad`."""
+@dataclass(slots=True)
+class Audited:
+    """How many blobs by mark; how many of them are `bad`, and of how many of those there is no file here either."""
+
+    marks: Counter[str] = field(default_factory=Counter)
+    bad: int = 0
+    lost: int = 0
+
+    def summary(self) -> dict[str, int]:
+        """As JSON tells it."""
+        return {**{mark: self.marks[mark] for mark in MARKS}, "bad": self.bad, "lost": self.lost}
+
+    def verdict(self) -> str:
+        """What it comes to, for people; nothing where nothing is wrong."""
+        if not self.bad:
+            return ""
+        here, away = (
+            self.bad - self.lost,
+            f"{self.lost:,} are not on this disk either: what they held is lost",
+        )
+        what = f"{self.bad:,} blobs are missing, damaged or differ" + (f", {away}" if self.lost else "")
+        hints = ["`sensor-storage verify --repair` brings back what Kafka still has"] if self.lost else []
+        hints += [f"{here:,} are whole on this disk"] if here else []
+        return f"{what}; {'; '.join(hints)}."
+
+
+def audit(output: Output, settings: Settings, layout: Layout, *, full: bool) -> Audited:
+    """Hold the receipts against the store; each blob that is not as its receipt says is named."""
     store = build_store(settings)
     if store is None:
         raise Usage("no cold store is set", hint="set COLD_STORE_URL or AZURE_STORAGE_ACCOUNT")
     if not layout.catalog.exists():
         raise Usage("there is no catalog, so no receipts", hint="sensor-storage restore --rewind, or rebuild")
-    counts: Counter[str] = Counter()
+    audited = Audited()
     with closing(Catalog(layout, read_only=True)) as catalog:
         for number, held in enumerate(Audit(store, catalog.receipts, Disk(layout.root), full=full).run(), 1):
-            counts[held.mark] += 1
-            counts["bad"] += not held.good
-            if held.mark not in "=+":
-                output.item({"cold": held.mark, **held._asdict()}, f"{held.mark} {held.name}: {held.why}")
+            audited.marks[held.mark] += 1
+            audited.bad += not held.good
+            audited.lost += not held.good and not (layout.root / held.name).exists()
+            _tell(output, held)
             if number % _PROGRESS_BLOBS == 0:
                 output.progress({"blobs": number}, f"{number:,} blobs …")
-    told = "   ".join(f"{mark} {counts[mark]:,}" for mark in MARKS)
-    output.item({"kind": "cold", **{mark: counts[mark] for mark in MARKS}}, f"cold store   {told}")
-    return {**{mark: counts[mark] for mark in MARKS}, "bad": counts["bad"]}
+    told = "   ".join(f"{mark} {audited.marks[mark]:,}" for mark in MARKS)
+    counts: dict[str, object] = {mark: audited.marks[mark] for mark in MARKS}
+    output.item({"kind": "cold", **counts}, f"cold store   {told}")
+    return audited
+
+
+def _tell(output: Output, held: Held) -> None:
+    record, text = {"cold": held.mark, **held._asdict()}, f"{held.mark} {held.name}: {held.why}"
+    if held.mark == "+":
+        output.detail(record, text)
+    elif held.mark != "=":
+        output.item(record, text)

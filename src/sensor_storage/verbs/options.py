@@ -47,11 +47,13 @@ class Output:
         *,
         as_json: bool = False,
         quiet: bool = False,
+        verbose: bool = False,
         out: TextIO | None = None,
         err: TextIO | None = None,
     ) -> None:
         self.as_json = as_json
         self.quiet = quiet
+        self.verbose = verbose
         self._out = out or sys.stdout
         self._err = err or sys.stderr
         self._summary: tuple[Item, str, bool] | None = None
@@ -68,6 +70,11 @@ class Output:
     def item(self, record: Item, text: str = "") -> None:
         """One thing of the answer: a JSON line of type `item`, or the text."""
         self._write(log.json_line({"type": "item", **record}) if self.as_json else log.escaped(text))
+
+    def detail(self, record: Item, text: str) -> None:
+        """One thing of the answer that is as it should be: a person sees it with `-v`."""
+        if self.as_json or self.verbose:
+            self.item(record, text)
 
     def items(self, records: Iterable[Item], columns: Sequence[str] | Mapping[str, str]) -> None:
         """Many things: JSON lines; on a terminal a table of the columns (key: heading); else tabbed lines."""
@@ -130,12 +137,14 @@ def output_options(verb: _Verb) -> _Verb:
 
     @click.option("--json", "as_json", is_flag=True, help="Answer in JSON lines: items, then one summary.")
     @click.option("-q", "--quiet", is_flag=True, help="Only the answer and what is wrong.")
-    @click.option("-v", "--verbose", is_flag=True, help="Tell on stderr what is done.")
+    @click.option(
+        "-v", "--verbose", is_flag=True, help="Tell what is as it should be, and on stderr what is done."
+    )
     @functools.wraps(verb)
     def wrapped(*args: Any, as_json: bool, quiet: bool, verbose: bool, **options: Any) -> Any:  # noqa: ANN401
         level = "DEBUG" if verbose else "ERROR" if quiet else "WARNING"
         log.configure(level, "json" if as_json else "console")
-        with Output(as_json=as_json, quiet=quiet) as output:
+        with Output(as_json=as_json, quiet=quiet, verbose=verbose) as output:
             return verb(*args, output=output, **options)
 
     return wrapped  # type: ignore[return-value]  # the argument `output` is given here

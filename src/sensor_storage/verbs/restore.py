@@ -19,7 +19,7 @@ from sensor_storage.cold.recovery import Recovery, plan_rewind
 from sensor_storage.cold.store import ColdStore, Refused
 from sensor_storage.cold.thaw import Thaw
 from sensor_storage.config import Settings
-from sensor_storage.errors import SensorStorageError, Transient, Usage
+from sensor_storage.errors import Damaged, SensorStorageError, Transient, Usage
 from sensor_storage.kafka.rewind import plan_offsets, set_offsets
 from sensor_storage.kafka.topics import TopicDirectory
 from sensor_storage.main import build_files, build_log_reader, build_store, cold_place, layout_of
@@ -47,8 +47,8 @@ Examples:
 
 Without --into files come back into the data directory; its service must not run, and cleanup removes them again.
 For --rewind every service of the consumer group must be stopped. Times without an offset are UTC. Exit codes:
-0 good; 1 some files are missing or damaged; 2 usage; 3 some are in the archive; 4 Kafka or the store does not
-answer; 5 a service runs on the directory."""
+0 good; 1 some blobs are missing or damaged, and the others came; 2 usage; 3 some are in the archive; 4 Kafka
+or the store does not answer; 5 a service runs on the directory."""
 _PROGRESS_FILES = 1000
 _LEAVE_SECONDS = 75.0
 _AGAIN_SECONDS = 2.0
@@ -122,24 +122,28 @@ def _wanted(
 def _bring(
     output: Output, settings: Settings, layout: Layout, wanted: list[HourFile], into: Path | None
 ) -> int:
-    """Bring the files back, one after the other; those the store refuses are told of."""
+    """Bring the files back, one after the other; those the store refuses or has lost are told of."""
     files = build_files(settings, layout)
     if files is None:
         raise Usage("no cold store is set", hint="set COLD_STORE_URL or AZURE_STORAGE_ACCOUNT")
-    refused = 0
+    refused = damaged = 0
     with _into(layout, files, into) if into else _back(layout, files) as bring:
         for number, one in enumerate(wanted, 1):
             try:
                 bring(one)
-            except Refused as error:
-                refused += 1
+            except (Refused, Damaged) as error:
+                refused += isinstance(error, Refused)
+                damaged += isinstance(error, Damaged)
                 where = layout.relative(one.path)
                 output.item({"file": where, "error": error.message}, f"{error.message} ({error.hint})")
             if number % _PROGRESS_FILES == 0:
                 output.progress({"files": number}, f"{number:,} of {len(wanted):,} files …")
-    came = len(wanted) - refused
-    output.summary({"files": came, "refused": refused}, f"{came:,} files brought back, {refused:,} refused")
-    return 3 if refused else 0
+    came = len(wanted) - refused - damaged
+    output.summary(
+        {"files": came, "refused": refused, "damaged": damaged},
+        f"{came:,} files brought back, {refused:,} refused, {damaged:,} missing or damaged in the store",
+    )
+    return 1 if damaged else 3 if refused else 0
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from sensor_storage.storage.findings import Finding
 from sensor_storage.storage.verify import verify
 from sensor_storage.storage.verify_report import PartitionReport, VerifyReport
 from sensor_storage.verbs.against import against_summary, compare_with_kafka, tell_against
-from sensor_storage.verbs.auditing import audit
+from sensor_storage.verbs.auditing import Audited, audit
 from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
 from sensor_storage.verbs.reaching import reach_kafka
 from sensor_storage.verbs.repairing import look_at_aggregates, repair
@@ -71,7 +71,7 @@ def command(
     for partition in report.partitions:
         output.item({"kind": "partition", **msgspec.to_builtins(partition)}, _partition_line(partition))
     tell_against(output, against)
-    audited = audit(output, settings, layout, full=full) if cold else {}
+    audited = audit(output, settings, layout, full=full) if cold else Audited()
     for finding in [*report.findings, *aggregates.findings, *against.findings]:
         text = f"{finding.kind}: {finding.where}: {finding.detail}" + (
             f" ({finding.hint})" if finding.hint else ""
@@ -80,13 +80,13 @@ def command(
     seconds = round(time.monotonic() - began, 1)
     further = [*aggregates.findings, *against.findings]
     output.summary(
-        _summary(report, aggregates, further, seconds)
+        _summary(report, aggregates, further, audited, seconds)
         | (against_summary(against) if against_kafka else {})
-        | ({"cold": audited} if cold else {}),
-        _verdict(report, aggregates, further, seconds),
+        | ({"cold": audited.summary()} if cold else {}),
+        _verdict(report, aggregates, further, audited, seconds),
         answer=True,
     )
-    return 0 if whole and report.clean and not further and not audited.get("bad") else 1
+    return 0 if whole and not _problems(report, further, audited) else 1
 
 
 def _partition_line(item: PartitionReport) -> str:
@@ -98,12 +98,22 @@ def _partition_line(item: PartitionReport) -> str:
     return line + gaps
 
 
+def _problems(report: VerifyReport, further: Sequence[Finding], audited: Audited) -> int:
+    """How much is wrong, on this disk and in the cold store."""
+    return len(report.findings) + report.more_findings + len(further) + audited.bad
+
+
 def _summary(
-    report: VerifyReport, aggregates: AggregateCheck, further: Sequence[Finding], seconds: float
+    report: VerifyReport,
+    aggregates: AggregateCheck,
+    further: Sequence[Finding],
+    audited: Audited,
+    seconds: float,
 ) -> dict[str, object]:
+    problems = _problems(report, further, audited)
     return {
-        "clean": report.clean and not further,
-        "findings": len(report.findings) + report.more_findings + len(further),
+        "clean": not problems,
+        "findings": problems,
         "full": report.full,
         "files": report.files,
         "trusted_files": report.trusted_files,
@@ -124,7 +134,11 @@ def _summary(
 
 
 def _verdict(
-    report: VerifyReport, aggregates: AggregateCheck, further: Sequence[Finding], seconds: float
+    report: VerifyReport,
+    aggregates: AggregateCheck,
+    further: Sequence[Finding],
+    audited: Audited,
+    seconds: float,
 ) -> str:
     readings = sum(item.readings for item in report.partitions)
     looked = f"{report.files:,} files, {readings:,} readings, {seconds} s"
@@ -135,7 +149,8 @@ def _verdict(
         notes.append(f"{report.conflicts:,} readings share an address and differ; both are kept.")
     if aggregates.due:
         notes.append(f"{aggregates.due:,} hours and days are due; `sensor-storage aggregate` makes them.")
-    if report.clean and not further:
-        return "\n".join([*notes, f"No loss, no duplicate. {looked}"])
-    count = len(report.findings) + report.more_findings + len(further)
-    return "\n".join([*notes, f"{count:,} problems found. {looked}"])
+    if audited.bad:
+        notes.append(audited.verdict())
+    problems = _problems(report, further, audited)
+    words = f"{problems:,} problems found." if problems else "No loss, no duplicate."
+    return "\n".join([*notes, f"{words} {looked}"])
