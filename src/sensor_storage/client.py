@@ -13,7 +13,7 @@ import os
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import tzinfo
 from http import HTTPStatus
 from pathlib import Path
@@ -32,7 +32,7 @@ from sensor_storage.cold.connect import folder_told, open_url
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.cold.store import ColdStore
 from sensor_storage.cold.tree import learn
-from sensor_storage.errors import SensorStorageError, Transient, Usage
+from sensor_storage.errors import Damaged, SensorStorageError, Transient, Usage
 from sensor_storage.query.formats import META_KEY
 from sensor_storage.query.queries import Limits, NothingStored, Queries
 from sensor_storage.query.question import ALL, Asked, Interval, Question
@@ -51,7 +51,10 @@ _CACHE_BYTES: Final = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """An answer as it is read: tables of one schema, by asset, sensor and time; and what it says of itself."""
+    """An answer as it is read: tables of one schema, by asset, sensor and time; and what it says of itself.
+
+    Its `warnings` are whole when the tables are read: a damaged file is left out when it is met.
+    """
 
     schema: pa.Schema
     tables: Iterator[pa.Table]
@@ -161,6 +164,8 @@ class _Directory(_Base):
         with self._queries.look() as now:
             series = now.directory.select(_names(asset), _names(sensor))
             found = [now.tails.last(one) for one in series]
+            if now.warnings.lacking:
+                raise Damaged(now.warnings.texts[-1])
         moment = self._clock.now()
         return [_record(one, moment) for one in found if one]
 
@@ -206,7 +211,8 @@ class _Store(_Directory):
     def rows(self, asset: Names = ALL, sensor: Names = ALL, **asked: Any) -> Rows:  # noqa: ANN401 - as above
         """Readings or windows, as they are read; damaged blobs are among the warnings."""
         found = super().rows(asset, sensor, **asked)
-        return replace(found, meta={**found.meta, "warnings": [*self._warnings, *found.meta["warnings"]]})
+        found.meta["warnings"][:0] = self._warnings
+        return found
 
 
 class _Service(_Base):

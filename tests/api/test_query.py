@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -16,11 +17,12 @@ from fastapi import FastAPI
 from sensor_storage.api.app import create_app
 from sensor_storage.clock import ManualClock
 from sensor_storage.cold.directory import DirectoryStore
-from sensor_storage.model import Series
+from sensor_storage.model import SensorHour, Series
 from sensor_storage.query.times import as_text
 from sensor_storage.storage.layout import Layout
-from support.aggregates import DAY, SECOND, Reading, aggregate, arrive, readings_at
+from support.aggregates import DAY, SECOND, SERIES, Reading, aggregate, arrive, readings_at
 from support.cold import Plant
+from support.listening import listening_at
 from support.sending import Send, sender
 from support.trees import SOURCE, stage
 
@@ -228,6 +230,69 @@ def test_what_only_a_cold_store_has_that_is_not_set_is_a_problem_and_never_fewer
     assert "COLD_STORE_URL" in problem["hint"]
 
 
+@pytest.fixture
+def filed(tmp_path: Path) -> Layout:
+    """All readings in hour files."""
+    layout = Layout(tmp_path / "filed" / "raw")
+    arrive(layout, ROWS)
+    return layout
+
+
+def damage_the_second_hour(layout: Layout, series: Series = SERIES) -> None:
+    """After an answer's first piece: there are more readings of an hour before."""
+    path = layout.hour_file(SensorHour(series, DAY // (3_600 * SECOND) + 1))
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def test_json_that_meets_a_damaged_file_amid_the_rows_is_whole_and_names_it(
+    filed: Layout, clock: ManualClock
+) -> None:
+    damage_the_second_hour(filed)
+    send = sender(create_app(filed, clock))
+    answer = send("GET", "/query", params={**TEMPERATURE, "resolution": "raw"})
+    found = answer.json()
+    assert found["row_count"] == len(found["rows"]) == 360
+    (warning,) = found["warnings"]
+    assert "temperature.parquet is damaged; its readings are missing here; `sensor-storage verify" in warning
+
+
+@pytest.mark.parametrize("form", ["csv", "flat", "arrow", "parquet"])
+def test_other_formats_break_off_where_they_first_meet_damage_and_say_so_in_a_header_from_then_on(
+    filed: Layout, form: str
+) -> None:
+    """A reader sees that the first is not whole, as the connection ends amid it. Parquet has one piece so far."""
+    asked: dict[str, Any] = {**TEMPERATURE, "resolution": "raw", "format": form}
+    with listening_at(filed) as address, httpx.Client(base_url=address, timeout=60) as service:
+        assert "etag" in service.get("/query", params=asked).headers
+        damage_the_second_hour(filed)
+        if form != "parquet":
+            with pytest.raises(httpx.RemoteProtocolError):
+                service.get("/query", params=asked)
+        again = service.get("/query", params=asked)
+    assert (again.status_code, "etag" in again.headers) == (200, False)
+    (warning,) = json.loads(again.headers["sensor-storage-warnings"])
+    assert "temperature.parquet is damaged" in warning
+    rows = {
+        "csv": lambda: pyarrow.csv.read_csv(io.BytesIO(again.content)).num_rows,
+        "flat": lambda: len(again.json()),
+        "arrow": lambda: pa.ipc.open_stream(again.content).read_all().num_rows,
+        "parquet": lambda: pq.read_table(io.BytesIO(again.content)).num_rows,
+    }
+    assert rows[form]() == 360
+
+
+def test_the_latest_of_other_sensors_are_told_beside_a_damaged_file(
+    filed: Layout, clock: ManualClock
+) -> None:
+    send = sender(create_app(filed, clock))
+    found = send("GET", "/latest").json()
+    assert (len(found["readings"]), found["warnings"]) == (3, [])
+    damage_the_second_hour(filed, STATE)
+    found = send("GET", "/latest").json()
+    assert len(found["readings"]) == 2
+    assert "state.parquet is damaged" in found["warnings"][0]
+
+
 def test_a_closed_window_has_a_tag_and_is_not_sent_twice(
     send: Send, layout: Layout, clock: ManualClock
 ) -> None:
@@ -299,7 +364,11 @@ def test_the_latest_are_listed_page_by_page_and_found_by_words(send: Send) -> No
             break
     assert found == ["hall/1 flow rate", "press-1 state", "press-1 temperature"]
     assert names(send("GET", "/latest", params={"contains": "PRESS temp"}).json()) == ["press-1 temperature"]
-    assert send("GET", "/latest", params={"contains": "nothing"}).json() == {"readings": [], "next": None}
+    assert send("GET", "/latest", params={"contains": "nothing"}).json() == {
+        "readings": [],
+        "next": None,
+        "warnings": [],
+    }
     some = send("GET", "/latest", params={"asset": "press-1", "after": "press-1/state"}).json()
     assert names(some) == ["press-1 temperature"]
     assert send("GET", "/latest", params={"after": "nonsense"}).status_code == 422

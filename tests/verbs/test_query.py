@@ -12,11 +12,12 @@ import pytest
 
 from sensor_storage import cli
 from sensor_storage.cold.directory import DirectoryStore
+from sensor_storage.model import SensorHour
 from sensor_storage.query.times import as_text
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.status import ColdStatus, write_status
 from sensor_storage.verbs.query import sparkline
-from support.aggregates import DAY, SECOND, Reading, aggregate, arrive
+from support.aggregates import DAY, SECOND, SERIES, Reading, aggregate, arrive
 from support.cold import Plant
 from support.command import Run
 from support.terminal import on_a_terminal
@@ -116,6 +117,20 @@ def test_beside_a_service_whatever_its_settings_the_verbs_find_the_folder_it_upl
             elif verb[0] != "latest":
                 assert last["rows"] == len(ROWS)
         assert pq.read_metadata("out.parquet").num_rows == len(ROWS)
+
+
+@pytest.mark.parametrize("verb", ["query", "export"])
+def test_a_damaged_file_is_named_on_stderr_and_the_other_readings_come(
+    run: Run, layout: Layout, verb: str
+) -> None:
+    path = layout.hour_file(SensorHour(SERIES, DAY // (3_600 * SECOND) + 1))
+    path.write_bytes(path.read_bytes()[:-9])
+    more = ("-o", "out.csv") if verb == "export" else ()
+    done = run(verb, "--resolution", "raw", *SPAN, "--json", *more)
+    *_, summary = done.lines()
+    assert (done.code, summary["rows"]) == (0, 720)
+    assert done.err.count("temperature.parquet is damaged; its readings are missing here") == 1
+    assert "verify --repair" in done.err
 
 
 def test_on_a_terminal_an_export_shows_how_far_it_is(layout: Layout, tmp_path: Path) -> None:

@@ -1,15 +1,18 @@
 """`/query`: raw readings or windows, as JSON, CSV, Arrow or Parquet."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Annotated, Final, TypeVar, get_args
 
+import pyarrow as pa
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import Headers
 
 from sensor_storage.api.errors import Problem
 from sensor_storage.api.leaving import WatchedStream, while_waited_for
-from sensor_storage.errors import Usage
+from sensor_storage.errors import Damaged, Usage
 from sensor_storage.query.formats import MEDIA_TYPES, Format, encode
 from sensor_storage.query.planner import TooMuch
 from sensor_storage.query.queries import Answer, NothingStored, Queries
@@ -20,6 +23,8 @@ from sensor_storage.query.watch import Cancelled, Watch
 _T = TypeVar("_T")
 _CLIENT_LEFT: Final = 499
 """Nobody is there to read it; it counts as a 4xx."""
+
+_WARNINGS_IN_HEADER: Final = 10
 
 
 class QueryParameters(BaseModel):
@@ -139,11 +144,33 @@ def _streamed(answer: Answer, form: Format, headers: dict[str, str]) -> Response
     answer.begin()
     if answer.thinned_by:
         headers["sensor-storage-thinned-by"] = answer.thinned_by
-
     if form in {"csv", "parquet"}:
         headers["content-disposition"] = f'attachment; filename="readings.{form}"'
-    pieces = filter(None, encode(form, answer.schema, answer.tables, answer.meta, answer.end))
-    return WatchedStream(pieces, answer.watch, media_type=MEDIA_TYPES[form], headers=headers)
+    told: list[int] = []
+    tables = answer.tables if form == "json" else _as_told(answer, told)
+    pieces = filter(None, encode(form, answer.schema, tables, answer.meta, answer.end))
+    first = next(pieces, b"")
+    told.append(answer.sources.warnings.lacking)
+    if answer.warnings:
+        headers.pop("etag", None)
+        more = len(answer.warnings) - _WARNINGS_IN_HEADER
+        texts = answer.warnings[:_WARNINGS_IN_HEADER] + ([f"and {more} more"] if more > 0 else [])
+        headers["sensor-storage-warnings"] = json.dumps(texts)
+    return WatchedStream(chain([first], pieces), answer.watch, media_type=MEDIA_TYPES[form], headers=headers)
+
+
+def _as_told(answer: Answer, told: list[int]) -> Iterator[pa.Table]:
+    """The tables, as long as no more readings turn out to be lacking than the header has told of."""
+    warnings = answer.sources.warnings
+
+    def check() -> None:
+        if told and warnings.lacking > told[0]:
+            raise Damaged(warnings.texts[-1], hint="asked again, the answer says so and goes on")
+
+    for table in answer.tables:
+        check()
+        yield table
+    check()
 
 
 def nothing_stored(error: NothingStored) -> Problem:

@@ -59,6 +59,9 @@ class LatestReadings(BaseModel):
 
     readings: list[Latest]
     next: str | None = None
+    warnings: list[str] = Field(
+        default=[], description="Files that are damaged; what they hold is missing here."
+    )
 
 
 class Sensor(BaseModel):
@@ -166,7 +169,7 @@ def routes(queries: Queries) -> APIRouter:
         moment = queries.clock.now()
         readings = [_latest(newest, moment, some if recent else None) for newest, some in found if newest]
         more = "/".join(quote(name, safe="") for name in last) if last else None
-        return LatestReadings(readings=readings, next=more)
+        return LatestReadings(readings=readings, next=more, warnings=now.warnings.texts)
 
     @router.get("/where")
     def where(

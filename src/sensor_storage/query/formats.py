@@ -37,7 +37,7 @@ def encode(
 ) -> Iterator[bytes]:
     """The whole answer. `meta` goes into JSON beside the rows, and into the metadata of Arrow and Parquet.
 
-    What is known only when all rows are read, `end`, is in JSON alone.
+    What is known only when all rows are read, `end` and the warnings that came meanwhile, is in JSON alone.
     """
     if form == "json":
         return _json(tables, meta, end)
@@ -52,6 +52,8 @@ def encode(
 def _json(
     tables: Iterable[pa.Table], meta: Mapping[str, object], end: Callable[[], Mapping[str, object]]
 ) -> Iterator[bytes]:
+    late = {name: value for name, value in meta.items() if name == "warnings"}
+    meta = {name: value for name, value in meta.items() if name not in late}
     head = msgspec.json.encode(meta)
     yield head[:-1] + (b"," if meta else b"") + b'"rows":'
     count = 0
@@ -63,7 +65,7 @@ def _json(
             yield table
 
     yield from _flat(counted())
-    yield b"," + msgspec.json.encode({"row_count": count, **end()})[1:]
+    yield b"," + msgspec.json.encode({"row_count": count, **late, **end()})[1:]
 
 
 def _flat(tables: Iterable[pa.Table]) -> Iterator[bytes]:

@@ -6,7 +6,7 @@ catalog, look for hour files, and only then open them.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
@@ -24,6 +24,7 @@ from sensor_storage.cold.files import ColdFiles
 from sensor_storage.errors import SensorStorageError, Transient
 from sensor_storage.model import MICROSECONDS_PER_HOUR, SensorHour, Series
 from sensor_storage.query.columns import ColumnCache
+from sensor_storage.query.damage import Damage, Warnings, lost
 from sensor_storage.query.directory import Directory
 from sensor_storage.query.planner import UNKNOWN_HOUR_ROWS, Evenly, Known, Plan, plan, reckoned
 from sensor_storage.query.question import ALL, Interval, Question
@@ -68,8 +69,12 @@ class Answer:
     tables: Iterator[pa.Table]
     watch: Watch
     sources: Sources
-    warnings: list[str] = field(default_factory=list)
     thinning: Thinning | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is to be known of it; more may come while the tables are read."""
+        return self.sources.warnings.texts
 
     @property
     def thinned_by(self) -> str | None:
@@ -114,6 +119,7 @@ class Held:
     tails: Tails
     staged: HeldStaging
     watch: Watch
+    warnings: Warnings
 
 
 class Queries:
@@ -133,6 +139,7 @@ class Queries:
         self.limits = limits or Limits()
         self.parameters = parameters or Parameters()
         self.staged = StagedView(layout)
+        self.damage = Damage(layout)
         self.columns = ColumnCache()
         self._asked: float | None = None
 
@@ -141,24 +148,26 @@ class Queries:
         limits = limits or self.limits
         watch = watch or Watch(self.clock, limits.deadline_seconds)
         held = self._hold()
-        sources = Sources(self.layout, held, self.files)
+        sources = self._sources(held)
         with CatalogView.of(self.layout) as catalog:
             series = Directory(self.layout, catalog, held).select(question.assets, question.sensors)
             if not series:
                 raise nothing_stored(question)
             known = [self._known(one, question.interval, catalog, sources, watch) for one in series]
             found = plan(question, known, max_rows=limits.max_rows)
-            warnings = damage(self.layout, held.damaged)
             if not catalog.known and ALL in {*question.assets, *question.sensors}:
-                warnings += uncatalogued(self.layout)
+                for text in uncatalogued(self.layout):
+                    sources.warnings.tell(text)
             if found.resolution == "raw":
                 self.files.check_reach(self._cold(found, catalog))
+                for key in self.damage.known(set(series), found.interval.hours):
+                    sources.warnings.lacks(key, found=False)
                 schema = raw_schema(addresses=question.addresses, fields=question.fields)
                 whole = raw_schema(addresses=question.addresses) if found.thin_to else schema
                 thinning = Thinning(found.interval, found.thin_to) if found.thin_to else None
                 rows = _raw(found, RawReader(sources, watch, whole), thinning)
                 tables = (one.select(schema.names) for one in rows)
-                return Answer(found, schema, tables, watch, sources, warnings, thinning)
+                return Answer(found, schema, tables, watch, sources, thinning)
             asked = WindowQuestion(found.resolution, question.interval, question.zone)
             self.files.check_reach(self._cold_windows(series, asked, catalog))
             schema = window_schema(question.fields)
@@ -174,13 +183,20 @@ class Queries:
             )
             not_made = {one: self._open(one, asked, catalog, sources, windows) for one in series}
         tables = (table for one in series for table in windows.tables(one, asked, not_made[one]))
-        return Answer(found, schema, tables, watch, sources, warnings)
+        return Answer(found, schema, tables, watch, sources)
 
     def keep_up(self) -> None:
         """Look into what was staged since, while somebody asks: the next question finds it done."""
         if self._asked is not None and self.clock.monotonic() - self._asked < KEEP_UP_SECONDS:
             with suppress(Transient):
                 self.staged.hold()
+
+    def _sources(self, held: HeldStaging) -> Sources:
+        """The places to read from, and what is known to be damaged in staging."""
+        warnings = Warnings(self.layout, self.damage)
+        for path in held.damaged:
+            warnings.tell(lost(self.layout, path))
+        return Sources(self.layout, held, self.files, warnings)
 
     def _hold(self) -> HeldStaging:
         self._asked = self.clock.monotonic()
@@ -197,7 +213,9 @@ class Queries:
         hours = question.interval.hours
         first = hours.start - 2 * HOURS_PER_DAY - reached_hours(self.parameters.carry_limit_us)
         last = hours.stop - 1 + 2 * HOURS_PER_DAY
-        content = blake2b(repr((question, self.parameters, self.limits)).encode(), digest_size=16)
+        content = blake2b(
+            repr((question, self.parameters, self.limits, self.damage.found)).encode(), digest_size=16
+        )
         with CatalogView.of(self.layout) as catalog:
             if not catalog.known:
                 return None
@@ -212,10 +230,16 @@ class Queries:
         """Everything as it is at one moment, for questions about sensors rather than readings."""
         watch = watch or Watch(self.clock, self.limits.deadline_seconds)
         held = self._hold()
-        sources = Sources(self.layout, held, self.files)
+        sources = self._sources(held)
         with CatalogView.of(self.layout) as catalog:
             raw = RawReader(sources, watch)
-            yield Held(Directory(self.layout, catalog, held), Tails(catalog, sources, raw), held, watch)
+            yield Held(
+                Directory(self.layout, catalog, held),
+                Tails(catalog, sources, raw),
+                held,
+                watch,
+                sources.warnings,
+            )
 
     def where(self, topic: str, partition: int, offset: int) -> Whereabouts:
         """Where the message of that address is."""
@@ -319,8 +343,3 @@ def uncatalogued(layout: Layout) -> list[str]:
     return [
         "there is no catalog to read: only sensors with staged readings are here; run `sensor-storage rebuild`"
     ]
-
-
-def damage(layout: Layout, damaged: dict[Path, str]) -> list[str]:
-    """What an answer lacks because it can't be read."""
-    return [f"{layout.relative(path)} is damaged; its readings are missing here" for path in damaged]

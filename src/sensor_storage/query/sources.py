@@ -15,6 +15,7 @@ from typing import Literal, TypeVar
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.errors import Damaged
 from sensor_storage.model import SensorHour, Series
+from sensor_storage.query.damage import Warnings
 from sensor_storage.query.question import Interval
 from sensor_storage.query.staged import HeldStaging
 from sensor_storage.storage.catalog_view import CatalogView
@@ -35,8 +36,9 @@ _FIRST_HOUR, _LAST_HOUR = (
 class Sources:
     """The places of one data directory, with what was staged at one moment."""
 
-    def __init__(self, layout: Layout, held: HeldStaging, files: ColdFiles) -> None:
+    def __init__(self, layout: Layout, held: HeldStaging, files: ColdFiles, warnings: Warnings) -> None:
         self.held = held
+        self.warnings = warnings
         self._layout = layout
         self._files = files
         self._staged: set[Path] = set()
@@ -48,14 +50,14 @@ class Sources:
         return {"staging": len(self._staged), "local": self._read["local"], "cloud": self._read["cloud"]}
 
     def hour_file(self, key: SensorHour) -> CheckedFile | None:
-        """The sensor-hour's file, checked, if there is one."""
+        """The sensor-hour's file, checked, if there is one. A damaged one is left out, with a warning."""
         try:
-            file = self.read(self._layout.hour_file(key), CheckedFile)
+            return self.read(self._layout.hour_file(key), lambda found: _opened(found, key))
         except FileNotFoundError:
             return None
-        if file.footer().sensor_hour != key:
-            raise Damaged(f"{file.path}: holds {file.footer().sensor_hour}, its name says {key}")
-        return file
+        except Damaged:
+            self.warnings.lacks(key)
+            return None
 
     def read(self, path: Path, open_: Callable[[Path], _T]) -> _T:
         """What `open_` makes of a file, here or of a copy from the cold store. FileNotFoundError if in neither."""
@@ -92,6 +94,13 @@ class Sources:
     def _here(self, series: Series, hours: range) -> list[int]:
         found = _hours_of_days(self._layout, series.asset, hours)
         return [hour for hour in found if self._layout.hour_file(SensorHour(series, hour)).exists()]
+
+
+def _opened(path: Path, key: SensorHour) -> CheckedFile:
+    file = CheckedFile(path)
+    if file.footer().sensor_hour != key:
+        raise Damaged(f"{path}: holds {file.footer().sensor_hour}, its name says {key}")
+    return file
 
 
 def _hours_of_days(layout: Layout, asset: str, hours: range) -> Iterator[int]:

@@ -163,7 +163,6 @@ class StepReader:
             answer = self.queries.answer(question, self.watch, Limits(max_rows=MAX_ROWS))
         except NothingStored:
             return Vectors((), np.zeros((0, len(times))))
-        self.warnings.extend(one for one in answer.warnings if one not in self.warnings)
         judge = self._judge()
         labels: list[dict[str, str]] = []
         values: list[Numbers] = []
@@ -177,6 +176,7 @@ class StepReader:
             if not np.isnan(found).all():
                 labels.append(named)
                 values.append(found)
+        self.warnings.extend(one for one in answer.warnings if one not in self.warnings)
         return Vectors(tuple(labels), np.array(values).reshape(len(values), len(times)))
 
     def _judge(self) -> Judge:

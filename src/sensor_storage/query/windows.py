@@ -162,10 +162,12 @@ class WindowReader:
     def _filed(self, one: "_OneSensor", hour: int) -> pa.Table:
         """The minutes of an hour that is not open; from its readings if its file can't be read."""
         self._watch.look()
+        path = self._path(one.series, "minute", hour)
         try:
-            path = self._path(one.series, "minute", hour)
             return self._sources.read(path, lambda found: self._cache.read(found, self._columns))
-        except _NOT_READ:
+        except Damaged:
+            self._sources.warnings.made_up(path)
+        except _NOT_THERE:
             pass
         found = one.minutes(range(hour, hour + 1), _hour(SensorHour(one.series, hour)))
         carry = self._carry_of_files(one.series, hour, reached_hours(self._limit))
@@ -209,7 +211,7 @@ class WindowReader:
         """The readings of a sensor-hour, in whole minutes."""
         self._watch.look()
         if not self._sources.staged(key, _hour(key)):
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, Damaged):  # left out, with a warning, by the reader below
                 path = self._layout.hour_file(key)
                 return self._sources.read(path, lambda found: HourFileSamples(found, key, self._judge))
         return _OpenHour(key, self._raw, self._judge)
@@ -217,10 +219,14 @@ class WindowReader:
     def file(self, series: Series, level: Level, period: int) -> Statistics | None:
         """The rows of an aggregate file; None unless it can be read."""
         self._watch.look()
+        path = self._path(series, level, period)
         try:
-            return self._sources.read(self._path(series, level, period), read_aggregate).statistics
-        except _NOT_READ:
-            return None
+            return self._sources.read(path, read_aggregate).statistics
+        except Damaged:
+            self._sources.warnings.made_up(path)
+        except _NOT_THERE:
+            pass
+        return None
 
     def filed_hours(self, series: Series, hours: range, also: frozenset[int] = frozenset()) -> list[int]:
         """Which of these hours have an hour file of the sensor, or are among the others."""
@@ -432,7 +438,7 @@ def _local(instant: int, zone: tzinfo) -> datetime:
     return (datetime.fromtimestamp(0, UTC) + timedelta(microseconds=instant)).astimezone(zone)
 
 
-_NOT_READ: Final = (FileNotFoundError, Damaged, NoColdStore)
-"""An aggregate file that answers like this is made up for from below; readings that do are lacking, or an error."""
+_NOT_THERE: Final = (FileNotFoundError, NoColdStore)
+"""An aggregate file that answers like this is made up for from below."""
 
 _NONE: Final = blank(np.zeros(0, np.int64), np.zeros(0, np.int64))

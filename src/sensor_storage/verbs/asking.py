@@ -8,11 +8,11 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from sensor_storage.client import Plant, connect
+from sensor_storage.client import Plant, Rows, connect
 from sensor_storage.config import load
 from sensor_storage.main import aggregate_policy, build_store
 from sensor_storage.query.question import ALL, Asked
-from sensor_storage.verbs.options import data_layout, tell_warnings
+from sensor_storage.verbs.options import Output, data_layout, tell_warnings
 
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
 
@@ -55,6 +55,14 @@ def plant_options(verb: _Verb) -> _Verb:
         return verb(*args, plant=plant, **options)
 
     return wrapped  # type: ignore[return-value]  # the argument `plant` is given here
+
+
+def tell(output: Output, rows: Rows, told: int = 0) -> int:
+    """Warn of what is behind the first `told` warnings of an answer; how many there are."""
+    warnings = rows.meta.get("warnings", ())
+    for warning in warnings[told:]:
+        output.warn(warning)
+    return len(warnings)
 
 
 def question_options(verb: _Verb) -> _Verb:

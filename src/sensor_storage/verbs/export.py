@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from sensor_storage.client import Plant, Rows
 from sensor_storage.query.formats import Format, encode
 from sensor_storage.query.times import read_instant
-from sensor_storage.verbs.asking import plant_options, question_options
+from sensor_storage.verbs.asking import plant_options, question_options, tell
 from sensor_storage.verbs.options import Output, output_options
 
 EPILOG = """\b
@@ -57,14 +57,14 @@ def command(
     if not target.parent.is_dir():
         raise click.UsageError(f"the folder {target.parent} is not there; create it first")
     rows = plant.rows(asset, sensor, **asked)
-    for warning in rows.meta.get("warnings", ()):
-        output.warn(warning)
+    warned = tell(output, rows)
     aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         count = _write(output, rows, aside, FORMATS[target.suffix])
         aside.replace(target)
     finally:
         aside.unlink(missing_ok=True)
+    tell(output, rows, warned)
     size = target.stat().st_size
     output.summary(
         {**rows.meta, "file": str(target), "rows": count, "size_bytes": size},

@@ -11,7 +11,7 @@ import pyarrow as pa
 from sensor_storage.client import Plant, Rows
 from sensor_storage.query.formats import encode
 from sensor_storage.query.times import as_text
-from sensor_storage.verbs.asking import plant_options, question_options
+from sensor_storage.verbs.asking import plant_options, question_options, tell
 from sensor_storage.verbs.options import Output, output_options
 
 EPILOG = """\b
@@ -55,17 +55,18 @@ def command(
     if form != "table" and output.as_json:
         raise click.UsageError("--json and --format are two answers; choose one")
     rows = plant.rows(asset, sensor, **asked)
-    for warning in rows.meta.get("warnings", ()):
-        output.warn(warning)
+    warned = tell(output, rows)
     if form != "table":
         for piece in encode(form, rows.schema, rows.tables, rows.meta):
             sys.stdout.buffer.write(piece)
         output.quiet = True
-        return 0
-    return _told(output, rows)
+    else:
+        _show(output, rows)
+    tell(output, rows, warned)
+    return 0
 
 
-def _told(output: Output, rows: Rows) -> int:
+def _show(output: Output, rows: Rows) -> None:
     counted = _Counted(rows.tables)
     names = _RAW if rows.meta["resolution"] == "raw" else _WINDOWS
     shown = [name for name in ("asset_id", "sensor_name", *names) if name in rows.schema.names]
@@ -78,7 +79,6 @@ def _told(output: Output, rows: Rows) -> int:
     output.summary(
         {**rows.meta, "rows": counted.rows}, f"{rows.meta['resolution']} · {counted.rows:,} rows{words}"
     )
-    return 0
 
 
 class _Counted:
