@@ -4,11 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from sensor_storage.api.app import create_app
+from sensor_storage.clock import SystemClock
 from sensor_storage.cold.apart import check_apart
+from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.errors import Usage
 from sensor_storage.storage.layout import Layout
 from support.cold import Plant, directory
 from support.command import Run
+from support.sending import sender
 
 
 @pytest.mark.parametrize("verb", ["check --only cold", "run", "upload", "cleanup", "verify --cold"])
@@ -63,3 +67,26 @@ def test_a_folder_that_is_not_named_from_the_root_on_is_refused_with_the_three_s
     done = run(*verb.split())
     assert done.code == 2
     assert "three slashes: file:///" in done.err
+
+
+def test_a_file_in_the_folders_place_is_a_store_that_is_away_for_every_verb_and_for_the_api(
+    run: Run, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant = Plant(layout.root, directory(layout.root.parent))
+    plant.arrive(range(10))
+    plant.compact()
+    plant.close()
+    place = layout.root.parent / "file"
+    place.write_text("no folder")
+    monkeypatch.setenv("COLD_STORE_URL", place.as_uri())
+    done = run("upload")
+    assert done.code == 3
+    assert "Not a directory" in done.err
+    assert "till the store is there again" in done.out
+    done = run("verify", "--cold")
+    assert done.code == 4
+    assert "Not a directory" in done.err
+    app = create_app(layout, SystemClock(), store=DirectoryStore(place))
+    answer = sender(app)("GET", "/azure/files")
+    assert answer.status_code == 503
+    assert "Not a directory" in answer.json()["detail"]

@@ -17,24 +17,26 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Final
 
-from sensor_storage.cold.store import PAGE, Blob, Changed, Content, check_name
+from sensor_storage.cold.store import PAGE, Away, Blob, Changed, Content, check_name
 from sensor_storage.errors import SensorStorageError, Transient, Usage
-from sensor_storage.storage.durable import Disk
+from sensor_storage.storage.durable import Disk, Steps
 
 _ATTRIBUTE = "user.sensor_storage"
 OWN: Final = ".store"
 """What the store keeps for itself, which is no blob."""
 
 _LOCKS = 256
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+_OF_ALL = frozenset({errno.EROFS, errno.ESTALE, errno.ENOTCONN, errno.EIO})
+"""Errors that any other file in the folder would meet as well."""
 
 
 class DirectoryStore:
     """Blobs as files below a folder, which is made if it is not there."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, steps: Steps | None = None) -> None:
         self._root = root
-        self._locks = root / OWN / "locks"
-        self._disk = Disk(root, aside=root / OWN / "aside")
+        self._disk = Disk(root, steps, aside=root / OWN / "aside")
 
     @property
     def url(self) -> str:
@@ -43,12 +45,12 @@ class DirectoryStore:
 
     def look(self, name: str) -> Blob | None:
         """What the file system says of the file."""
-        with _meaning(f"look at {name} in {self.url}"):
+        with self._act(f"look at {name} in {self.url}"):
             return self._look(name)
 
     def download(self, name: str, into: IO[bytes]) -> Blob | None:
         """Copy the file's content."""
-        with _meaning(f"read {name} in {self.url}"):
+        with self._act(f"read {name} in {self.url}"):
             path = self._path(name)
             try:
                 with path.open("rb") as file:
@@ -61,12 +63,13 @@ class DirectoryStore:
         self, name: str, content: Content, *, replaces: str | None, metadata: Mapping[str, str]
     ) -> Blob:
         """Write aside, sync, compare under the lock, rename, sync the folder."""
-        with _meaning(f"write {name} in {self.url}"):
+        with self._act(f"write {name} in {self.url}"):
             path = self._path(name)
-            aside = self._disk.write_aside(path, memoryview(content))
+            with memoryview(content) as view:  # an error's traceback would keep it, and a map in it open
+                aside = self._disk.write_aside(path, view)
             try:
                 _tag(aside.path, metadata)
-                with self._locked(name):
+                with locked(self._root, name):
                     held = self._look(name)
                     if (held.etag if held else None) != replaces:
                         raise Changed(f"{name} in {self.url} was written by somebody else")
@@ -78,20 +81,23 @@ class DirectoryStore:
     def pages(self, prefix: str) -> Iterator[list[Blob]]:
         """Walk the folder in order."""
         page: list[Blob] = []
-        for path in _files(self._root / prefix):
-            name = path.relative_to(self._root).as_posix()
-            with suppress(FileNotFoundError), _meaning(f"list {prefix} in {self.url}"):
-                status = path.stat()
-                page.append(Blob(name, status.st_size, _etag(status), status.st_mtime))
-            if len(page) == PAGE:
-                yield page
-                page = []
+        with self._act(f"list {prefix} in {self.url}"):
+            if self._root.exists() and not self._root.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            for path in files_below(self._root / prefix):
+                name = path.relative_to(self._root).as_posix()
+                with suppress(FileNotFoundError):
+                    status = path.stat()
+                    page.append(Blob(name, status.st_size, _etag(status), status.st_mtime))
+                if len(page) == PAGE:
+                    yield page
+                    page = []
         if page:
             yield page
 
     def delete(self, name: str) -> None:
         """Unlink."""
-        with _meaning(f"delete {name} in {self.url}"), self._locked(name):
+        with self._act(f"delete {name} in {self.url}"), locked(self._root, name):
             self._disk.remove([self._path(name)])
 
     def _path(self, name: str) -> Path:
@@ -105,24 +111,52 @@ class DirectoryStore:
             return None
 
     @contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
-        self._locks.mkdir(parents=True, exist_ok=True)
-        number = blake2b(name.encode(), digest_size=1).digest()[0] % _LOCKS
-        with (self._locks / f"{number:02x}").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+    def _act(self, act: str) -> Iterator[None]:
+        """A folder that is away or full is waited for, as a cloud is."""
+        try:
             yield
+        except OSError as error:
+            raise self._trouble(act, error) from error
+        except (Changed, Usage, Away):
+            raise
+        except SensorStorageError as error:  # what would stop the service on its own disk
+            if isinstance(error.__cause__, OSError):
+                raise self._trouble(act, error.__cause__) from error
+            raise Transient(f"{act}: {error.message}", hint=error.hint) from error
+
+    def _trouble(self, act: str, error: OSError) -> Transient:
+        """What the error means: for this name, or where the folder as a whole is at fault, for all."""
+        words = f"{act}: {error.strerror or error}"
+        if not os.path.isdir(self._root):  # noqa: PTH112 - unlike Path's it is false for whatever error
+            return Away(words, hint=f"is the share mounted? {self._root} is no folder")
+        if error.errno in _NO_ROOM:
+            return Away(words, hint="free space there")
+        if error.errno in _OF_ALL or not os.access(self._root, os.W_OK):
+            return Away(words, hint=f"is {self._root} mounted, and may this user write there?")
+        return Transient(words, hint="is the folder there, and may it be written?")
 
 
-def _files(folder: Path) -> Iterator[Path]:
+@contextmanager
+def locked(root: Path, name: str) -> Iterator[None]:
+    """Nobody else on any machine that shares the folder's locks changes what has this name meanwhile."""
+    locks = root / OWN / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    number = blake2b(name.encode(), digest_size=1).digest()[0] % _LOCKS
+    with (locks / f"{number:02x}").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def files_below(folder: Path) -> Iterator[Path]:
     """The files below the folder in order of their names, but for the store's own."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name + "/" * entry.is_dir())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             if entry.name != OWN:
-                yield from _files(Path(entry.path))
+                yield from files_below(Path(entry.path))
         else:
             yield Path(entry.path)
 
@@ -148,21 +182,3 @@ def _tags(path: Path) -> dict[str, str]:
         return {str(key): str(value) for key, value in json.loads(os.getxattr(path, _ATTRIBUTE)).items()}
     except (OSError, ValueError):
         return {}
-
-
-@contextmanager
-def _meaning(act: str) -> Iterator[None]:
-    """A folder that is away or full is waited for, as a cloud is."""
-    try:
-        yield
-    except OSError as error:
-        hint = (
-            "free space there"
-            if error.errno == errno.ENOSPC
-            else "is the folder there, and may it be written?"
-        )
-        raise Transient(f"{act}: {error.strerror or error}", hint=hint) from error
-    except (Changed, Usage):
-        raise
-    except SensorStorageError as error:  # what would stop the service on its own disk
-        raise Transient(f"{act}: {error.message}", hint=error.hint) from error

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from mmap import mmap
 from typing import IO, Protocol, TypeAlias
 
-from sensor_storage.errors import SensorStorageError, Usage
+from sensor_storage.errors import SensorStorageError, Transient, Usage
 
 MAX_NAME_CHARACTERS = 1024
 MAX_NAME_SEGMENTS = 254
@@ -22,6 +22,10 @@ Content: TypeAlias = bytes | memoryview | mmap
 
 class Changed(SensorStorageError):
     """Somebody else wrote the blob: it is there already, or its ETag is not the one named."""
+
+
+class Away(Transient):
+    """The store as a whole can't be used, as any other file would meet: it is not there, full, or read-only."""
 
 
 class Refused(SensorStorageError):

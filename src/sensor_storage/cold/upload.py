@@ -15,7 +15,7 @@ both finds them consistent.
 import random
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from mmap import ACCESS_READ, mmap
@@ -28,7 +28,7 @@ from sensor_storage.aggregation.files import footer_of
 from sensor_storage.aggregation.windows import LEVELS, WIDTH, period_bounds, period_start
 from sensor_storage.aggregation.windows import Level as Width
 from sensor_storage.cold.pace import Pace
-from sensor_storage.cold.store import Blob, Changed, ColdStore, Content, Refused, ShutOut
+from sensor_storage.cold.store import Away, Blob, Changed, ColdStore, Content, Refused, ShutOut
 from sensor_storage.cold.unite import Unite, United, moved
 from sensor_storage.errors import Damaged, DiskFull, Halt, SensorStorageError, Transient
 from sensor_storage.log import get
@@ -223,6 +223,7 @@ class Uploader:
                 return _Outcome(task.due, task.name, later=_AWAY)
             outcome = self._upload(task)
             troubles = troubles + 1 if isinstance(outcome.error, _OF_THE_STORE) else 0
+            troubles += patience if isinstance(outcome.error, Away) else 0
             return outcome
 
         alone = 1 if self._away_rounds else 0  # is it there again? one is enough to know
@@ -275,7 +276,9 @@ class Uploader:
                 report.postponed += 1
         self._receipts.postpone(failed)
         troubles = [item.error for item in outcomes if isinstance(item.error, _OF_THE_STORE)]
-        given_up = any(item.later == _AWAY for item in outcomes) or self._away_rounds
+        given_up = self._away_rounds or any(
+            item.later == _AWAY or isinstance(item.error, Away) for item in outcomes
+        )
         if troubles and (given_up or len(troubles) > max(_AWAY_AFTER, report.uploaded)):
             report.away = True
             _log.warning("store_away", failed=len(troubles), error=str(troubles[0]), hint=troubles[0].hint)
@@ -425,5 +428,11 @@ def _stale(path: Path, sources: dict[int, str]) -> str:
 @contextmanager
 def _mapped(path: Path) -> Iterator[mmap]:
     """The file's bytes, of one moment: mapped, so not held in memory."""
-    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+    with path.open("rb") as file:
+        content = mmap(file.fileno(), 0, access=ACCESS_READ)
+    try:
         yield content
+    finally:
+        # An error on its way may hold a view: it tells what happened, and the map ends with it.
+        with suppress(BufferError):
+            content.close()
