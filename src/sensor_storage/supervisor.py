@@ -15,6 +15,7 @@ from threading import Event, Thread
 
 from sensor_storage.clock import Clock
 from sensor_storage.log import get
+from sensor_storage.storage.processes import Board
 from sensor_storage.watchdog import Watchdog
 
 STOP_SECONDS = 25
@@ -53,13 +54,16 @@ class Supervisor:
         clock: Clock,
         lock: int,
         environment: Mapping[str, str],
+        *,
         watchdog: Watchdog | None = None,
+        board: Board | None = None,
     ) -> None:
         self._workers = [_Worker(name, arguments) for name, arguments in workers]
         self._clock = clock
         self._lock = lock
         self._environment = environment
         self._watchdog = watchdog
+        self._board = board
         self._lifeline, self._held = os.pipe()
 
     def run(self, stop: Event) -> int:
@@ -84,6 +88,8 @@ class Supervisor:
             return
         worker.backoff = plan_backoff(now - worker.started, worker.backoff)
         _log.warning("worker_ended", worker=worker.name, status=status, again_in_seconds=worker.backoff)
+        if self._board:
+            self._board.ended(worker.name, status)
         worker.process = None
         worker.restart_at = now + worker.backoff
 
@@ -106,6 +112,8 @@ class Supervisor:
             pass_fds=(self._lifeline, self._lock),
             env={**self._environment, LIFELINE: str(self._lifeline)},
         )
+        if self._board:
+            self._board.started(worker.name, worker.process.pid)
         _log.info("worker_started", worker=worker.name, pid=worker.process.pid)
 
     def _end(self) -> bool:

@@ -11,7 +11,7 @@ from sensor_storage.storage.status import (
     write_status,
 )
 from support.sending import Send
-from support.statuses import NOW, ingest_status, maintain_status, tell_all_well
+from support.statuses import NOW, ingest_status, maintain_status, tell_all_well, tell_cold_ends
 
 
 def test_a_well_service_is_ok_and_its_lamp_says_received_equals_stored(send: Send, layout: Layout) -> None:
@@ -134,3 +134,19 @@ def test_a_status_file_that_is_no_status_counts_as_none(send: Send, layout: Layo
     answer = send("GET", "/health/ready")
     assert answer.status_code == 503
     assert answer.json()["detail"] == "maintain: has not reported yet"
+
+
+def test_a_worker_that_ends_again_and_again_degrades_health_with_its_last_words(
+    send: Send, layout: Layout
+) -> None:
+    tell_all_well(layout)
+    tell_cold_ends(layout, 2)
+    assert send("GET", "/health").json()["status"] == "ok"
+    tell_cold_ends(layout, 3)
+    told = send("GET", "/health").json()
+    assert told["status"] == "degraded"
+    (reason,) = told["reasons"]
+    assert (reason["worker"], reason["what"]) == ("cold", "ends again and again; last: no such container")
+    assert send("GET", "/health/ready").status_code == 200
+    tell_cold_ends(layout, 3, since=1_000)
+    assert send("GET", "/health").json()["status"] == "ok"

@@ -9,7 +9,7 @@ from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.status import ColdStatus, write_status
 from support.samples import stage_readings
 from support.sending import Send
-from support.statuses import NOW, ingest_status, maintain_status, tell_all_well
+from support.statuses import NOW, ingest_status, maintain_status, tell_all_well, tell_cold_ends
 
 FOREVER = {
     "messages_consumed_total",
@@ -45,6 +45,15 @@ def test_names_follow_prometheus_and_the_promised_ones_stay() -> None:
         assert re.fullmatch("[a-z]+(_[a-z]+)*", definition.name)
         assert definition.name.endswith("_total") == (definition.kind == "counter")
         assert definition.meaning.endswith(".")
+
+
+def test_a_worker_that_never_comes_to_report_has_a_start_time_that_moves(send: Send, layout: Layout) -> None:
+    """By which the alert of restarts sees it."""
+    tell_all_well(layout)
+    for since in (30, 20):
+        tell_cold_ends(layout, 1, since=since)
+        told = values(send("GET", "/metrics").text)
+        assert told["sensor_storage_worker_start_time_seconds", ("cold",)] == NOW - since
 
 
 def test_no_label_carries_an_asset_or_a_sensor(send: Send, layout: Layout) -> None:

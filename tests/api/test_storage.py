@@ -9,10 +9,10 @@ from sensor_storage.api.app import create_app
 from sensor_storage.clock import ManualClock
 from sensor_storage.model import Series
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.status import write_status
+from sensor_storage.storage.status import ColdStatus, write_status
 from support.samples import dead_letter, keep_dead_letters, stage_readings
 from support.sending import Send, client, sender
-from support.statuses import ingest_status, tell_all_well
+from support.statuses import NOW, ingest_status, tell_all_well, tell_cold_ends
 from support.workers import FLUSHED, maintain_that_answers
 
 
@@ -36,6 +36,24 @@ def test_stats_tell_counts_sizes_disk_and_workers(send: Send, layout: Layout) ->
     ]
     assert answer["workers"][0]["paused"] == "the data disk is full"
     assert answer["workers"][0]["lag_messages"] == 3
+
+
+def test_stats_list_every_worker_also_one_that_never_came_to_report(send: Send, layout: Layout) -> None:
+    tell_all_well(layout)
+    tell_cold_ends(layout, 3)
+    workers = {one["name"]: one for one in send("GET", "/storage/stats").json()["workers"]}
+    assert [(one["role"], one["fresh"], one["ends"]) for one in workers.values()] == [
+        ("ingest", True, 0),
+        ("maintain", True, 0),
+        ("cold", False, 3),
+        ("api", True, 0),
+    ]
+    assert workers["cold"]["pid"] == 0
+    assert workers["cold"]["error"] == "ends again and again: no such container"
+    write_status(layout, ColdStatus(worker="cold", pid=7, time=NOW - 1, started=NOW - 9, error="away"))
+    tell_cold_ends(layout, 0)
+    cold = send("GET", "/storage/stats").json()["workers"][2]
+    assert (cold["pid"], cold["age_seconds"], cold["fresh"], cold["error"]) == (7, 1.0, True, "away")
 
 
 def test_stats_of_an_empty_directory_are_zeros_and_create_nothing(send: Send, layout: Layout) -> None:

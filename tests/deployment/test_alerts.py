@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 
 from sensor_storage.demo.broker import EmbeddedBroker
 from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.processes import read_processes
 from sensor_storage.storage.status import read_cold, read_ingest, read_maintain
 from support.kafka_io import create_topic
 from support.prometheus import Prometheus, free_port, scraping
@@ -80,10 +81,8 @@ class Scene:
             answer.read()
 
     def started(self) -> float:
-        """When the maintain worker says it was started."""
-        status = read_maintain(self.layout)
-        assert status is not None
-        return status.started
+        """When the supervisor started the maintain worker."""
+        return next(one.started for one in read_processes(self.layout) if one.worker == "maintain")
 
     def scraped_start(self) -> float:
         """The same as Prometheus knows it."""

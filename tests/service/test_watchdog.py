@@ -60,7 +60,7 @@ def test_the_supervisor_kills_what_hangs_and_starts_it_again(tmp_path: Path) -> 
             clock,
             lock.fileno(),
             {"PYTHONPATH": str(tmp_path)},
-            Watchdog(lambda _: 1.0, lambda _: 0.0),
+            watchdog=Watchdog(lambda _: 1.0, lambda _: 0.0),
         )
         thread = Thread(target=one.run, args=(stop,), daemon=True)
         thread.start()

@@ -4,7 +4,9 @@ from typing import Any
 
 import msgspec
 
+from sensor_storage.clock import ManualClock
 from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.processes import Board, leave_words
 from sensor_storage.storage.status import IngestStatus, MaintainStatus, PartitionStatus, write_status
 
 NOW = 1_704_067_200.0
@@ -68,3 +70,17 @@ def tell_all_well(layout: Layout) -> None:
     """Both workers have just reported that all is well."""
     write_status(layout, ingest_status())
     write_status(layout, maintain_status())
+
+
+def tell_cold_ends(
+    layout: Layout, times: int, words: str = "no such container", *, since: float = 10
+) -> None:
+    """The supervisor's board: all four run, and the cold store's worker ended so often, last `since` ago."""
+    clock = ManualClock(NOW - since)
+    board = Board(layout, clock)
+    for pid, worker in enumerate(("ingest-0", "maintain", "cold", "api"), 101):
+        board.started(worker, pid)
+    for pid in range(200, 200 + times):
+        board.started("cold", pid)
+        leave_words(layout, "cold", pid, words)
+        board.ended("cold", 1)

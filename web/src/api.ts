@@ -61,7 +61,7 @@ export interface Stats {
     role: string;
     pid: number;
     started: string;
-    age_seconds: number;
+    age_seconds: number | null;
     fresh: boolean;
     paused: string;
     halted: string;

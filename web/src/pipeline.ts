@@ -125,7 +125,7 @@ export class Pipeline {
         table(
           ["worker", "process", "reported", "lag", "state"],
           stats.workers.map((one) =>
-            h("tr", {}, ...[one.name, String(one.pid), `${age(one.age_seconds)} ago`, one.lag_messages === null ? "—" : count(one.lag_messages), one.halted || one.paused || one.error || (one.fresh ? "works" : "silent")].map((cell) => h("td", {}, cell))),
+            h("tr", {}, ...[one.name, one.pid ? String(one.pid) : "—", one.age_seconds === null ? "—" : `${age(one.age_seconds)} ago`, one.lag_messages === null ? "—" : count(one.lag_messages), one.halted || one.paused || one.error || (one.fresh ? "works" : "silent")].map((cell) => h("td", {}, cell))),
           ),
         ),
       ),

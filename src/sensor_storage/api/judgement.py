@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sensor_storage.api.snapshot import Snapshot
+from sensor_storage.storage.processes import Process
 from sensor_storage.storage.status import ColdStatus, IngestStatus, MaintainStatus, is_fresh
 
 
@@ -14,10 +15,6 @@ class State(StrEnum):
     OK = "ok"
     DEGRADED = "degraded"
     DOWN = "down"
-
-
-_COLD_SILENT_SECONDS = 3600.0
-"""An upload may take long, and reports when it is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +88,11 @@ def judge(snapshot: Snapshot) -> list[Reason]:
         reasons += _maintain(snapshot.maintain, snapshot.now)
     if snapshot.cold:
         reasons += _cold(snapshot.cold, snapshot.now)
+    reasons += [_again_and_again(one) for one in snapshot.processes if one.is_troubled(snapshot.now)]
     return reasons
 
 
-def age_seconds(status: IngestStatus | MaintainStatus, now: float) -> float:
+def age_seconds(status: IngestStatus | MaintainStatus | ColdStatus, now: float) -> float:
     """How long ago the worker reported."""
     return max(0.0, now - status.time)
 
@@ -140,7 +138,7 @@ def _seen(topics: tuple[str, ...]) -> str:
 
 def _cold(status: ColdStatus, now: float) -> Iterator[Reason]:
     """The cold store never stops the flow: what is consumed stays on this disk till it is proven to be there."""
-    if status.halted or now - status.time > _COLD_SILENT_SECONDS:
+    if status.halted or not is_fresh(status, now):
         what = f"halted: {status.halted}" if status.halted else "has not reported for long"
         yield Reason(
             State.DEGRADED, status.worker, what, "see its log; nothing is removed meanwhile", unready=False
@@ -186,6 +184,17 @@ def _stale_or_halted(status: IngestStatus | MaintainStatus, now: float) -> Reaso
     if not is_fresh(status, now):
         return _silent(status.worker, f"has not reported for {age:,.0f} s (process {status.pid})")
     return None
+
+
+def _again_and_again(process: Process) -> Reason:
+    """Readiness is judged by what the worker reports."""
+    return Reason(
+        State.DEGRADED,
+        process.worker,
+        f"ends again and again; last: {process.error}",
+        "mend the cause; it is started again by itself, and nothing is lost",
+        unready=False,
+    )
 
 
 def _silent(worker: str, what: str) -> Reason:

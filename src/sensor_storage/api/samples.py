@@ -21,11 +21,12 @@ def samples(snapshot: Snapshot, sizes: Sizes, traffic: Traffic) -> Iterator[Samp
         yield metrics.HEALTH.sample(one is now_in, one.value)
     for status in snapshot.workers:
         yield metrics.STATUS_AGE.sample(age_seconds(status, snapshot.now), status.worker)
-        yield metrics.STARTED.sample(status.started, status.worker)
         yield metrics.HALTED.sample(bool(status.halted), status.worker)
         if status.resident_bytes:
             yield metrics.RESIDENT.sample(status.resident_bytes, status.worker)
             yield metrics.CPU_SECONDS.sample(status.cpu_seconds, status.worker)
+    for worker, started in _starts(snapshot).items():
+        yield metrics.STARTED.sample(started, worker)
     for ingest in snapshot.ingest:
         yield from _ingest(ingest, snapshot.now)
     if snapshot.ingest:
@@ -43,6 +44,12 @@ def samples(snapshot: Snapshot, sizes: Sizes, traffic: Traffic) -> Iterator[Samp
         yield metrics.HTTP_ANSWERS.sample(count, kind)
     yield metrics.HTTP_SECONDS.sample(traffic.seconds)
     yield metrics.HTTP_AT_ONCE.sample(traffic.at_once)
+
+
+def _starts(snapshot: Snapshot) -> dict[str, float]:
+    """As the supervisor knows it of every worker, also one that never comes to report."""
+    reported = {status.worker: status.started for status in snapshot.workers}
+    return reported | {process.worker: process.started for process in snapshot.processes}
 
 
 def _ingest(status: IngestStatus, now: float) -> Iterator[Sample]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from sensor_storage.clock import Clock
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.processes import Process, read_processes
 from sensor_storage.storage.status import (
     ColdStatus,
     IngestStatus,
@@ -32,6 +33,7 @@ class Snapshot:
     ingest: tuple[IngestStatus, ...] = ()
     maintain: MaintainStatus | None = None
     cold: ColdStatus | None = None
+    processes: tuple[Process, ...] = ()
 
     @property
     def lag(self) -> int:
@@ -46,7 +48,7 @@ class Snapshot:
 
     @property
     def workers(self) -> tuple[IngestStatus | MaintainStatus, ...]:
-        """Every worker that has reported."""
+        """Every worker of the pipeline that has reported."""
         return (*self.ingest, *((self.maintain,) if self.maintain else ()))
 
 
@@ -90,8 +92,9 @@ def oldest_unsafe_hour(snapshot: Snapshot, sizes: Sizes) -> int | None:
 
 
 def take_snapshot(layout: Layout, now: float) -> Snapshot:
-    """Read the workers' status files."""
-    return Snapshot(now, tuple(read_ingest(layout)), read_maintain(layout), read_cold(layout))
+    """Read what the workers and their supervisor tell."""
+    reports = tuple(read_ingest(layout)), read_maintain(layout), read_cold(layout)
+    return Snapshot(now, *reports, tuple(read_processes(layout)))
 
 
 class Meter:

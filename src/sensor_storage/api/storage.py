@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
@@ -15,10 +15,13 @@ from sensor_storage.api.snapshot import Meter, Sizes, Snapshot, oldest_unsafe_ho
 from sensor_storage.clock import Clock
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import ask
-from sensor_storage.storage.status import ColdStatus, is_fresh
+from sensor_storage.storage.processes import Process
+from sensor_storage.storage.status import ColdStatus, IngestStatus, MaintainStatus, is_fresh
 
 _DEFAULT_WAIT_SECONDS = 60.0
 _MAX_WAIT_SECONDS = 600.0
+
+Role = Literal["ingest", "maintain", "cold", "api"]
 
 
 class Counts(BaseModel):
@@ -50,14 +53,19 @@ class Disk(BaseModel):
 
 
 class Worker(BaseModel):
-    """What one worker process says of itself."""
+    """What one worker process says of itself, and what its supervisor says of the process."""
 
     name: str
-    role: Literal["ingest", "maintain"]
-    pid: int
+    role: Role
+    pid: int = Field(description="0 while it waits to be started again.")
     started: datetime
-    age_seconds: float = Field(description="How long ago it reported.")
+    age_seconds: float | None = Field(
+        description="How long ago it reported; null before it has, and of the API."
+    )
     fresh: bool = Field(description="Has it reported lately enough to count as running?")
+    ends: int = Field(
+        default=0, description="How often it ended untold in the last quarter of an hour, at most 3."
+    )
     paused: str = ""
     halted: str = ""
     error: str = ""
@@ -220,29 +228,63 @@ def _cold(status: ColdStatus, hour: int | None) -> ColdStore:
 
 
 def _workers(snapshot: Snapshot) -> list[Worker]:
-    workers = []
-    for status in snapshot.workers:
-        age = age_seconds(status, snapshot.now)
-        workers.append(
-            Worker(
-                name=status.worker,
-                role="maintain" if status is snapshot.maintain else "ingest",
-                pid=status.pid,
-                started=datetime.fromtimestamp(status.started, UTC),
-                age_seconds=round(age, 3),
-                fresh=is_fresh(status, snapshot.now),
-                halted=status.halted,
-            )
-        )
-    for worker, ingest in zip(workers, snapshot.ingest, strict=False):
-        worker.paused, worker.error, worker.lag_messages = ingest.paused, ingest.kafka_error, ingest.lag
-        worker.topics, worker.pattern = ingest.topics, ingest.pattern
-        worker.other_topics = list(ingest.other_topics)
-        if ingest.watermark > 0:
-            worker.lag_seconds = round(max(0.0, snapshot.now - ingest.watermark), 3)
+    """Those that report, by what they say; then those of which only the supervisor knows."""
+    workers = [_ingest(status, snapshot.now) for status in snapshot.ingest]
     if snapshot.maintain:
+        workers.append(_reporting(snapshot.maintain, "maintain", snapshot.now))
         workers[-1].blocked = snapshot.maintain.blocked
+    if snapshot.cold:
+        workers.append(_reporting(snapshot.cold, "cold", snapshot.now))
+        workers[-1].error = snapshot.cold.error
+    known = {worker.name: worker for worker in workers}
+    for process in snapshot.processes:
+        if process.worker not in known:
+            workers.append(_silent(process))
+            known[process.worker] = workers[-1]
+        worker = known[process.worker]
+        worker.ends = process.ends_lately(snapshot.now)
+        if process.is_troubled(snapshot.now):
+            worker.pid, worker.fresh, worker.error = (
+                process.pid,
+                False,
+                f"ends again and again: {process.error}",
+            )
     return workers
+
+
+def _ingest(status: IngestStatus, now: float) -> Worker:
+    worker = _reporting(status, "ingest", now)
+    worker.paused, worker.error, worker.lag_messages = status.paused, status.kafka_error, status.lag
+    worker.topics, worker.pattern = status.topics, status.pattern
+    worker.other_topics = list(status.other_topics)
+    if status.watermark > 0:
+        worker.lag_seconds = round(max(0.0, now - status.watermark), 3)
+    return worker
+
+
+def _reporting(status: IngestStatus | MaintainStatus | ColdStatus, role: Role, now: float) -> Worker:
+    return Worker(
+        name=status.worker,
+        role=role,
+        pid=status.pid,
+        started=datetime.fromtimestamp(status.started, UTC),
+        age_seconds=round(age_seconds(status, now), 3),
+        fresh=is_fresh(status, now),
+        halted=status.halted,
+    )
+
+
+def _silent(process: Process) -> Worker:
+    """The API, which says of itself that it answers; or one that has not come to report."""
+    role = next(one for one in get_args(Role) if process.worker.startswith(one))
+    return Worker(
+        name=process.worker,
+        role=role,
+        pid=process.pid,
+        started=datetime.fromtimestamp(process.started, UTC),
+        age_seconds=None,
+        fresh=role == "api" and process.pid > 0,
+    )
 
 
 def _told(job: Job) -> FlushJob:

@@ -14,6 +14,9 @@ from sensor_storage.storage.layout import Layout
 FRESH_SECONDS = 15
 """A status older than this comes from a worker that hangs or is gone."""
 
+COLD_FRESH_SECONDS = 3600.0
+"""An upload may take long, and reports when it is done."""
+
 
 class PartitionStatus(msgspec.Struct, frozen=True):
     """How far one partition has been read; `end` is -1 where the broker has not said."""
@@ -106,11 +109,6 @@ class MaintainStatus(msgspec.Struct, frozen=True, kw_only=True):
     ended: bool = False
 
 
-def is_fresh(status: IngestStatus | MaintainStatus, now: float) -> bool:
-    """Does the worker that wrote this seem to be alive?"""
-    return not status.ended and now - status.time < FRESH_SECONDS
-
-
 class ColdStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The worker beside the cold store, since its start; `kept` is by reason, of the last cleanup.
 
@@ -140,6 +138,13 @@ class ColdStatus(msgspec.Struct, frozen=True, kw_only=True):
     halted: str = ""
     resident_bytes: int = 0
     cpu_seconds: float = 0.0
+
+
+def is_fresh(status: IngestStatus | MaintainStatus | ColdStatus, now: float) -> bool:
+    """Does the worker that wrote this seem to be alive? The cold store's may wait for it for long."""
+    if isinstance(status, ColdStatus):
+        return now - status.time < COLD_FRESH_SECONDS
+    return not status.ended and now - status.time < FRESH_SECONDS
 
 
 Status = TypeVar("Status", IngestStatus, MaintainStatus, ColdStatus)

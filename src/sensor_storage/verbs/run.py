@@ -13,6 +13,7 @@ from sensor_storage.main import build_store, layout_of, member_name, needs_cold_
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import own
+from sensor_storage.storage.processes import Board
 from sensor_storage.storage.status import forget_workers, last_told
 from sensor_storage.supervisor import Supervisor, until_told
 from sensor_storage.verbs.options import settings_options
@@ -62,9 +63,11 @@ def command(
         workers = [(name, ["worker", name, *_same_settings(ctx)]) for name in chosen]
         _log.info("started", data=str(layout.root), workers=", ".join(chosen))
         environment = {**os.environ, "LOCAL_STORAGE_PATH": str(layout.raw)}
-        status = Supervisor(
-            workers, SystemClock(), lock.fileno(), environment, Watchdog(partial(_told, layout))
-        ).run(stop)
+        clock, watchdog = SystemClock(), Watchdog(partial(_told, layout))
+        board = Board(layout, clock)
+        status = Supervisor(workers, clock, lock.fileno(), environment, watchdog=watchdog, board=board).run(
+            stop
+        )
         if "ingest" in (roles or ROLES) and settings.kafka.group_protocol == "classic":
             members = [member_name(settings, layout, worker) for worker in ingest]
             leave_group(settings.kafka.client_properties(), settings.kafka.consumer_group, members)

@@ -168,7 +168,8 @@ def screen(report: Report) -> Iterator[str]:
 
 
 def _worker(worker: Worker) -> str:
-    told = [f"process {worker.pid}", f"{worker.age_seconds:,.0f} s ago"]
+    told = [f"process {worker.pid}" if worker.pid else "waits to be started again"]
+    told += [f"{worker.age_seconds:,.0f} s ago"] if worker.age_seconds is not None else []
     if worker.lag_messages is not None:
         told.append(f"lag {worker.lag_messages:,}")
     told += [f"HALTED: {worker.halted}"] if worker.halted else []
