@@ -286,8 +286,8 @@ def needs_cold_worker(settings: Settings) -> bool:
 
 
 def build_compactor(settings: Settings, layout: Layout, catalog: Catalog) -> Compactor:
-    """Segments → runs → hour files."""
-    files = build_files(settings, layout)
+    """Segments → runs → hour files. Without a cold store, an hour that only one has waits."""
+    files = build_files(settings, layout) or ColdFiles(layout, None, SystemClock(), 0)
     memory = plan_memory(settings.service.memory_limit)
     return Compactor(
         layout,
@@ -301,7 +301,7 @@ def build_compactor(settings: Settings, layout: Layout, catalog: Catalog) -> Com
             index_entries=memory.index_entries,
         ),
         name=f"m{uuid.uuid4().hex[:12]}",
-        bring_back=Thaw(layout, Disk(layout.root), catalog, files) if files else lambda _: "",
+        bring_back=Thaw(layout, Disk(layout.root), catalog, files),
     )
 
 

@@ -1,10 +1,13 @@
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.model import Series
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import own
+from support.cold import Plant
 from support.command import Run
 from support.samples import stage_readings
 from support.workers import FLUSHED, maintain_that_answers
@@ -89,3 +92,18 @@ def test_a_damaged_segment_is_named_and_the_rest_goes_on(
 def test_a_directory_that_is_not_there_is_not_made(run: Run, layout: Layout) -> None:
     assert run("compact").code == 2
     assert not layout.root.exists()
+
+
+def test_late_readings_of_an_hour_that_only_a_cold_store_has_wait_where_none_is_set(
+    run: Run, layout: Layout, tmp_path: Path
+) -> None:
+    """A new file with the late readings alone would hide all others of the hour."""
+    with closing(Plant(layout.root, DirectoryStore(tmp_path / "cold"))) as plant:
+        plant.arrive(range(20))
+        plant.all_stages()
+        plant.clean()
+        plant.arrive(range(20, 24))
+        done = run("compact")
+        assert (done.code, plant.local()) == (1, [])
+        assert "only the cold store has" in done.err
+        assert plant.offsets() == [offset for offset in range(24) if offset % 2 == 0]
