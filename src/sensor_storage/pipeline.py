@@ -20,6 +20,7 @@ from sensor_storage.kafka.refusal import Reason
 from sensor_storage.kafka.replay import Replay
 from sensor_storage.kafka.topics import TopicWatch
 from sensor_storage.log import get
+from sensor_storage.model import SensorHour, Series
 from sensor_storage.storage.accounts import Accounts
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.compact import Compactor, CompactReport
@@ -211,6 +212,7 @@ class MaintainLoop:
                 "aggregate": self._aggregate,
                 "remove": self._remove,
                 "set_aside": self._set_aside,
+                "forget": self._forget,
                 "replay": self._replay,
             },
         )
@@ -269,6 +271,12 @@ class MaintainLoop:
         moved = self._aside.from_request(request["files"])
         self._aggregator.try_all_now()
         return {"moved": moved}
+
+    def _forget(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Name hours no more that were in the cold store alone and are lost there; staged rows take their place."""
+        hours = [SensorHour(Series(asset, sensor), hour) for asset, sensor, hour in request["hours"]]
+        self._aside.forget(hours)
+        return {"forgot": len(hours)}
 
     def _replay(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Decode the dead letters of a reason and topic again; with `dry_run` only tell what it would do."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,15 +10,18 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from sensor_storage import cli
+from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.demo.broker import EmbeddedBroker
 from sensor_storage.kafka.holes import plan_holes
 from sensor_storage.model import Source
+from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.holdings import Window
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ledger import LedgerEntry
 from sensor_storage.storage.ownership import alone, own
 from sensor_storage.storage.status import read_ingest, read_maintain
 from sensor_storage.storage.verify import verify
+from support.cold import blobs, directory, flip
 from support.command import Done, Run
 from support.kafka_io import create_topic, produce
 from support.member import member
@@ -91,8 +95,23 @@ def _flip(path: Path, where: float) -> bytes:
     return bytes(broken)
 
 
+def delete_records(broker: EmbeddedBroker, topic: str, before: int) -> None:
+    """Kafka no longer has the offsets below this one."""
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+    for future in admin.delete_records([TopicPartition(topic, 0, before)]).values():
+        future.result(timeout=30)
+
+
 def _set_aside(layout: Layout) -> list[Path]:
     return sorted(path for path in layout.damaged.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def cold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DirectoryStore:
+    """A folder as the cold store, which is set."""
+    store = directory(tmp_path)
+    monkeypatch.setenv("COLD_STORE_URL", store.url)
+    return store
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
@@ -126,9 +145,7 @@ def test_a_bit_flipped_in_any_file_is_made_whole_again_from_kafka(
 def test_what_kafka_no_longer_has_is_listed(
     layout: Layout, run: Run, broker: EmbeddedBroker, topic_prefix: str, kind: str
 ) -> None:
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
-    for future in admin.delete_records([TopicPartition(topic_prefix, 0, 40)]).values():
-        future.result(timeout=30)
+    delete_records(broker, topic_prefix, 40)
     before = stored_rows(layout)
     path = KINDS[kind](layout)
     _flip(path, 0.5)
@@ -161,9 +178,7 @@ def test_what_is_wholly_stored_is_kept_and_no_loss_though_kafka_has_it_no_longer
         one.until(lambda: one.messages() == 31, "all is read")
         one.ingest.finish()
     compactor(layout).run_once(NOW, NOW, flush=True)
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
-    for future in admin.delete_records([TopicPartition(topic_prefix, 0, 31)]).values():
-        future.result(timeout=30)
+    delete_records(broker, topic_prefix, 31)
     before = stored_rows(layout)
     _flip(KINDS["ledger"](layout), 0.5)
     done = run("verify", "--repair", "--json")
@@ -200,9 +215,7 @@ def test_what_the_cold_store_has_is_not_lost_though_kafka_has_it_no_longer(
     monkeypatch.setenv("COLD_STORE_URL", f"file://{tmp_path / 'cold'}")
     assert run("upload", "-q").code == 0
     before = stored_rows(layout)
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
-    for future in admin.delete_records([TopicPartition(topic_prefix, 0, 44)]).values():
-        future.result(timeout=30)
+    delete_records(broker, topic_prefix, 44)
     path = layout.hour_files()[0]
     _flip(path, 0.5)
     done = run("verify", "--repair", "--json")
@@ -212,6 +225,45 @@ def test_what_the_cold_store_has_is_not_lost_though_kafka_has_it_no_longer(
     hour = ["--from", "2024-01-01", "--to", "2024-01-02"]
     assert run("restore", *hour, "-q").code == 0
     assert stored_rows(layout) == before
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["damaged", "missing"])
+@pytest.mark.parametrize("kept", [True, False], ids=["Kafka has it", "Kafka has it no longer"])
+def test_a_lost_blob_is_named_and_what_kafka_has_of_it_and_of_everything_else_comes_back(
+    *,
+    layout: Layout,
+    run: Run,
+    broker: EmbeddedBroker,
+    topic_prefix: str,
+    cold: DirectoryStore,
+    gone: bool,
+    kept: bool,
+) -> None:
+    compactor(layout).run_once(NOW, NOW, flush=True)
+    before = stored_rows(layout)
+    assert run("upload", "-q").code == 0
+    name, other, *_ = sorted(blobs(cold, "raw/"))
+    with closing(Catalog(layout)) as catalog:
+        catalog.mark_cold(
+            [next(file.key for file, _ in catalog.files() if layout.relative(file.path) == name)]
+        )
+    (layout.root / name).unlink()
+    cold.delete(name) if gone else flip(cold, name)
+    if not kept:
+        delete_records(broker, topic_prefix, 44)
+    _flip(layout.root / other, 0.5)
+    done = run("verify", "--repair", "--json")
+    summary = done.lines()[-1]
+    if kept:
+        assert (done.code, summary["clean"]) == (0, True), done.out + done.err
+        assert [line["where"] for line in done.lines() if line.get("repair") == "blob"] == [name]
+        assert run("restore", "-q").code == 0
+        assert stored_rows(layout) == before
+    else:
+        assert (done.code, summary["clean"]) == (1, False), done.out + done.err
+        (finding,) = (line for line in done.lines() if line.get("finding") == "damaged")
+        assert finding["where"] == name
+        assert cold.url in finding["detail"]
 
 
 def test_a_service_that_does_not_answer_is_left_alone(layout: Layout, run: Run) -> None:

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from sensor_storage.errors import Damaged
 from sensor_storage.kafka.consumer import Partition
 from sensor_storage.storage.holdings import Window
+from sensor_storage.storage.hour_files import HourFile
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ledger import LedgerEntry, covered
 from sensor_storage.storage.readings import Readings
@@ -14,8 +16,15 @@ from sensor_storage.storage.verify import stored_rows
 Place = tuple[str, str, int]
 
 
-def tree_bounds(layout: Layout, find: Callable[[Path], Path] | None = None) -> dict[Place, Span]:
-    """By partition the first offset of which a reading is stored, and the one after the last."""
+def tree_bounds(
+    layout: Layout,
+    find: Callable[[Path], Path] | None = None,
+    bad: Callable[[HourFile, Damaged], None] = lambda *_: None,
+) -> dict[Place, Span]:
+    """By partition the first offset of which a reading is stored, and the one after the last.
+
+    A blob of the cold store that is lost is `bad`.
+    """
     found: dict[Place, Span] = {}
 
     def note(rows: Readings) -> None:
@@ -24,7 +33,7 @@ def tree_bounds(layout: Layout, find: Callable[[Path], Path] | None = None) -> d
             span = min(first, total.first_offset), max(stop, total.last_offset + 1)
             found[total.source[:3]] = span
 
-    stored_rows(layout, note, find)
+    stored_rows(layout, note, find, bad)
     return found
 
 

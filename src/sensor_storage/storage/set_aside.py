@@ -47,6 +47,16 @@ class SetAside:
             moved.append((path, target))
         return moved
 
+    def forget(self, hours: Iterable[SensorHour]) -> None:
+        """What was in the cold store alone and is lost there: the catalog names it no more, as if nobody had it."""
+        if self._catalog:
+            lost = [hour for hour in hours if self._catalog.is_cold(hour)]
+            lost = [hour for hour in lost if not self._layout.hour_file(hour).exists()]
+            self._catalog.receipts.distrust(
+                self._layout.relative(self._layout.hour_file(hour)) for hour in lost
+            )
+            self._catalog.forget(lost)
+
     def from_request(self, files: Iterable[Any]) -> list[tuple[str, str]]:
         """As asked over the control socket, with paths from the data directory on."""
         moved = self.move([self._hurt(*file) for file in files])

@@ -19,8 +19,10 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from sensor_storage.errors import Damaged
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.findings import Finding
+from sensor_storage.storage.hour_files import HourFile
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.look import Look, Progress, Witness
 from sensor_storage.storage.parquet import CheckedFile
@@ -73,11 +75,14 @@ def verify(
 
 
 def stored_rows(
-    layout: Layout, use: Callable[[Readings], None], find: Callable[[Path], Path] | None = None
+    layout: Layout,
+    use: Callable[[Readings], None],
+    find: Callable[[Path], Path] | None = None,
+    bad: Callable[[HourFile, Damaged], None] = lambda *_: None,
 ) -> None:
     """Give every stored reading once, in blocks; damaged files are passed over, for `verify` names them.
 
-    Files that are in the cold store alone are read where `find` has them.
+    Files that are in the cold store alone are read where `find` has them; the `bad` among them are told.
     """
     Look(layout, None, full=True, trace=Trace(()), progress=None, witness=None, use=use).take()
     if find is None or not layout.catalog.exists():
@@ -85,7 +90,11 @@ def stored_rows(
     with closing(Catalog(layout, read_only=True)) as catalog:
         for entry in catalog.cold_files():
             if not entry.path.exists():
-                file = CheckedFile(find(entry.path))
+                try:
+                    file = CheckedFile(find(entry.path))
+                except Damaged as error:
+                    bad(entry, error)
+                    continue
                 for group in file.groups():
                     use(file.rows(group.start, group.stop))
 

@@ -9,6 +9,7 @@ from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
 from sensor_storage.errors import Owned, SensorStorageError
 from sensor_storage.main import build_compactor
+from sensor_storage.model import SensorHour
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
@@ -26,6 +27,10 @@ class Custody(Protocol):
 
     def set_aside(self, paths: Sequence[Path]) -> list[Moved]:
         """Move damaged files out of the way; a catalog among them is made again."""
+        ...
+
+    def forget(self, hours: Sequence[SensorHour]) -> None:
+        """Name hours no more that were in the cold store alone and are lost there."""
         ...
 
     def compact(self) -> None:
@@ -72,6 +77,11 @@ class _Self:
         with closing(Catalog(self._layout)) as catalog:
             return SetAside(self._layout, disk, catalog).move(hurt_files(catalog, paths))
 
+    def forget(self, hours: Sequence[SensorHour]) -> None:
+        """Forget them."""
+        with closing(Catalog(self._layout)) as catalog:
+            SetAside(self._layout, Disk(self._layout.root), catalog).forget(hours)
+
     def compact(self) -> None:
         """As the service's `flush`."""
         with closing(Catalog(self._layout)) as catalog:
@@ -108,6 +118,13 @@ class _Service:
             done = have_done(self._layout, "maintain", "set_aside", "set damaged files aside", files=some)
             moved += [(root / was, root / now) for was, now in done["moved"]]
         return moved
+
+    def forget(self, hours: Sequence[SensorHour]) -> None:
+        """Ask it to."""
+        asked = [(*hour.series, hour.hour) for hour in hours]
+        for start in range(0, len(asked), _FILES_AT_ONCE):
+            some = asked[start : start + _FILES_AT_ONCE]
+            have_done(self._layout, "maintain", "forget", "forget what is lost in the cold store", hours=some)
 
     def compact(self) -> None:
         """Ask it to flush."""

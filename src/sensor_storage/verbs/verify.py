@@ -16,7 +16,7 @@ from sensor_storage.verbs.against import against_summary, compare_with_kafka, te
 from sensor_storage.verbs.auditing import Audited, audit
 from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
 from sensor_storage.verbs.reaching import reach_kafka
-from sensor_storage.verbs.repairing import look_at_aggregates, repair
+from sensor_storage.verbs.repairing import Repaired, look_at_aggregates, repair
 
 EPILOG = """\b
 Examples:
@@ -53,9 +53,9 @@ def command(
     """Prove from the files that every message consumed is stored exactly once, and that no file is damaged."""
     began = time.monotonic()
     layout = data_layout(settings)
-    whole = True
+    repaired = Repaired()
     if repairs:
-        whole = repair(output, settings, layout)
+        repaired = repair(output, settings, layout)
     elif against_kafka:
         reach_kafka(output, settings, layout)
     full = full or repairs
@@ -72,13 +72,15 @@ def command(
         output.item({"kind": "partition", **msgspec.to_builtins(partition)}, _partition_line(partition))
     tell_against(output, against)
     audited = audit(output, settings, layout, full=full) if cold else Audited()
-    for finding in [*report.findings, *aggregates.findings, *against.findings]:
+    further = [*aggregates.findings, *against.findings]
+    if not cold:  # which names them too
+        further += repaired.findings
+    for finding in [*report.findings, *further]:
         text = f"{finding.kind}: {finding.where}: {finding.detail}" + (
             f" ({finding.hint})" if finding.hint else ""
         )
         output.item({"finding": finding.kind, **msgspec.to_builtins(finding)}, text)
     seconds = round(time.monotonic() - began, 1)
-    further = [*aggregates.findings, *against.findings]
     output.summary(
         _summary(report, aggregates, further, audited, seconds)
         | (against_summary(against) if against_kafka else {})
@@ -86,7 +88,7 @@ def command(
         _verdict(report, aggregates, further, audited, seconds),
         answer=True,
     )
-    return 0 if whole and not _problems(report, further, audited) else 1
+    return 0 if repaired.whole and not _problems(report, further, audited) else 1
 
 
 def _partition_line(item: PartitionReport) -> str:
