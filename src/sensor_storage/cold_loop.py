@@ -60,6 +60,7 @@ class ColdLoop:
         policy: ColdPolicy,
         settled: Settled,
         url: str,
+        check_store: Callable[[], None] = lambda: None,
         used_share: Callable[[], float],
     ) -> None:
         self._layout = layout
@@ -72,6 +73,7 @@ class ColdLoop:
         self._policy = policy
         self._settled = settled
         self._url = url
+        self._check_store = check_store
         self._used_share = used_share
         self._started = clock.now()
         self._uploaded = UploadReport()
@@ -144,6 +146,8 @@ class ColdLoop:
         started = self._clock.monotonic()
         now = self._clock.now()
         report = self._uploader.run_once(now, None if everything else self._sealed_before(now))
+        if not report.away:
+            self._look(report)
         if self._keepsakes and not report.away:
             self._keepsakes.run_once(now, report)
         self._upload_seconds = self._clock.monotonic() - started
@@ -153,6 +157,14 @@ class ColdLoop:
         if report.uploaded or report.failed:
             _log.info("uploaded", files=report.uploaded, bytes=report.bytes, failed=report.failed)
         return report
+
+    def _look(self, report: UploadReport) -> None:
+        """With nothing to upload too, a folder that is not there is told."""
+        try:
+            self._check_store()
+        except SensorStorageError as error:
+            report.away = True
+            report.errors[self._url] = error.message
 
     def _clean(self, *, dry_run: bool, pressed: bool = False) -> CleanupReport:
         report = self._cleaner.run_once(self._clock.now(), dry_run=dry_run, pressed=pressed)
@@ -214,7 +226,7 @@ class ColdLoop:
                     waiting=waiting.files,
                     waiting_sealed=waiting.sealed,
                     failing=waiting.failed,
-                    errors=waiting.errors,
+                    errors=waiting.errors or tuple(self._last.errors.values())[:1],
                     away=self._uploaded.away,
                     removed=self._removed,
                     removed_bytes=self._removed_bytes,

@@ -18,8 +18,10 @@ from sensor_storage.clock import SystemClock
 from sensor_storage.cold.apart import check_apart
 from sensor_storage.cold.cleanup import Cleaner, CleanupPolicy
 from sensor_storage.cold.connect import Place, azure_address, folder_of, open_store, place_of
+from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.cold.keepsakes import Keepsakes
+from sensor_storage.cold.mark import Mark
 from sensor_storage.cold.removal import Removal, Remover
 from sensor_storage.cold.store import ColdStore
 from sensor_storage.cold.thaw import Thaw
@@ -174,18 +176,24 @@ def store_address(settings: Settings) -> tuple[str, int] | None:
     return azure_address(place) if place else None
 
 
-def build_store(settings: Settings, *, may_create: bool = True) -> ColdStore | None:
-    """The cold store, if there is one; `may_create` asks it, and so fails while it is away."""
+def build_store(settings: Settings, *, may_create: bool = True, may_mark: bool = False) -> ColdStore | None:
+    """The cold store, if there is one; `may_create` asks it, and so fails while it is away.
+
+    Whoever uploads may mark a folder as the store, at its first use.
+    """
     place = cold_place(settings)
     if place is None:
         return None
-    return _opened(settings, replace(place, create_container=place.create_container and may_create))
+    place = replace(place, create_container=place.create_container and may_create)
+    return _opened(settings, place, may_mark=may_mark)
 
 
-def _opened(settings: Settings, place: Place) -> ColdStore:
-    if folder := folder_of(place.url):
-        check_apart(folder, layout_of(settings))
-    return open_store(place)
+def _opened(settings: Settings, place: Place, *, may_mark: bool = False) -> ColdStore:
+    folder, layout = folder_of(place.url), layout_of(settings)
+    if folder is None:
+        return open_store(place)
+    check_apart(folder, layout)
+    return DirectoryStore(folder, check=Mark(folder, layout, may_make=may_mark).check)
 
 
 def build_files(settings: Settings, layout: Layout) -> ColdFiles | None:
@@ -257,7 +265,7 @@ def build_cold(settings: Settings) -> ColdLoop:
     """The worker beside the cold store."""
     layout = layout_of(settings)
     catalog = Catalog(layout)
-    store = build_store(settings)
+    store = build_store(settings, may_mark=True)
     return ColdLoop(
         layout=layout,
         clock=SystemClock(),
@@ -275,6 +283,7 @@ def build_cold(settings: Settings) -> ColdLoop:
         ),
         settled=build_settled(settings),
         url=store.url if store else "",
+        check_store=store.check if isinstance(store, DirectoryStore) else lambda: None,
         used_share=Disk(layout.root).used_share,
     )
 

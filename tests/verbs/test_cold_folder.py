@@ -90,3 +90,27 @@ def test_a_file_in_the_folders_place_is_a_store_that_is_away_for_every_verb_and_
     answer = sender(app)("GET", "/azure/files")
     assert answer.status_code == 503
     assert "Not a directory" in answer.json()["detail"]
+
+
+def test_verbs_say_that_the_folder_uploaded_to_is_not_mounted_and_make_none(
+    run: Run, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant = Plant(layout.root, directory(layout.root.parent))
+    plant.arrive(range(10))
+    plant.compact()
+    plant.close()
+    cold = layout.root.parent / "cold"
+    monkeypatch.setenv("CLEANUP_AGE_DAYS", "0")
+    monkeypatch.setenv("COLD_STORE_URL", cold.as_uri())
+    assert run("upload").code == 0
+    before = plant.local()
+    cold.rename(cold.with_name("away"))
+    for verb, code in (("cleanup", 4), ("verify --cold", 4), ("check --only cold", 1)):
+        done = run(*verb.split())
+        assert done.code == code, done
+        assert "mounted?" in done.out + done.err
+    assert plant.local() == before
+    assert not cold.exists()
+    cold.with_name("away").rename(cold)
+    assert run("cleanup").code == 0
+    assert not plant.local()

@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -32,16 +32,24 @@ _OF_ALL = frozenset({errno.EROFS, errno.ESTALE, errno.ENOTCONN, errno.EIO})
 
 
 class DirectoryStore:
-    """Blobs as files below a folder, which is made if it is not there."""
+    """Blobs as files below a folder, made if it is not there; `check` raises Away where it is not the one."""
 
-    def __init__(self, root: Path, *, steps: Steps | None = None) -> None:
+    def __init__(
+        self, root: Path, *, check: Callable[[], None] = lambda: None, steps: Steps | None = None
+    ) -> None:
         self._root = root
+        self._check = check
         self._disk = Disk(root, steps, aside=root / OWN / "aside")
 
     @property
     def url(self) -> str:
         """The folder as a file URL."""
         return self._root.absolute().as_uri()
+
+    def check(self) -> None:
+        """Is it there? Away where it is not."""
+        with self._act(f"look for {self.url}"):
+            pass
 
     def look(self, name: str) -> Blob | None:
         """What the file system says of the file."""
@@ -114,7 +122,9 @@ class DirectoryStore:
     def _act(self, act: str) -> Iterator[None]:
         """A folder that is away or full is waited for, as a cloud is."""
         try:
+            self._check()
             yield
+            self._check()  # not unmounted meanwhile, so that what was done was done there
         except OSError as error:
             raise self._trouble(act, error) from error
         except (Changed, Usage, Away):

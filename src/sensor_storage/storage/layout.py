@@ -83,6 +83,7 @@ class Layout:
         self.run = self.root / "run"
         self.cache = self.root / "cache"
         self.catalog = self.root / "catalog.db"
+        self.cold_store_id = self.root / "cold-store-id"
         self.instance_id = self.root / "instance-id"
 
     def may_be_ours(self) -> bool:
