@@ -153,7 +153,7 @@ pictures: install $(WEB)  ## Take the pictures of the page in the documents agai
 	PYTHONPATH=tests $(BIN)/python scripts/pictures.py
 
 docs: $(STAMP)  ## Build the documents as a site into site/
-	DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet --strict --config-file config/mkdocs.yml
+	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet --strict --config-file config/mkdocs.yml
 
 bench: install $(WEB)  ## Measure the speed of each stage
 	$(BIN)/python benchmarks/decode.py

@@ -214,6 +214,12 @@ def test_cold_store_settings_that_have_no_effect_are_a_warning(environ: dict[str
     assert CANARY not in warnings
 
 
+def test_what_may_be_left_out_and_what_is_nothing_read_well_in_the_documents() -> None:
+    assert entries()["AZURE_ACCESS_TIER"].rule == "one of Hot, Cool, Cold, Archive, or not set"
+    assert "UPLOAD_BYTES_PER_SECOND=0\n" in env_example()
+    assert "``" not in markdown()
+
+
 def test_all_wrong_values_are_told_at_once(empty_directory: Path) -> None:
     (empty_directory / ".env").write_text("SERVICE_PORT=a\nNO_SUCH=1\nKAFKA_TOPIK_PATTERN=x\n")
     message = refusal({"LOG_LEVEL": "loud", "DISK_LOW_WATERMARK": "0.99"})

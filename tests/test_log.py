@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sensor_storage import log
+from sensor_storage.kafka.consumer import CLIENT_LOG
 
 NASTY = "pump\x1b[2J\r\n2024 level=error event=forged \u202e\x9b31m\udc80"
 
@@ -160,3 +161,24 @@ def test_configuring_again_replaces_and_does_not_add() -> None:
     log.get("ingest").info("segment_written")
     assert first.getvalue() == ""
     assert second.getvalue().count("\n") == 1
+
+
+def test_a_kafka_that_is_away_does_not_bury_the_services_own_lines(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The clients tell each attempt to connect."""
+    log.configure("INFO", "json")
+    logging.getLogger("kafka.net.manager").error("Connection failed")
+    logging.getLogger("some.library").info("Attempting")
+    logging.getLogger("some.library").warning("odd")
+    for after in range(50):
+        CLIENT_LOG.error("FAIL connect to plant-7 failed (after %dms)", after)
+    CLIENT_LOG.error("FAIL the login of plant-7 was refused (after 3ms)")
+    log.get("kafka").warning("broker_unreachable")
+    told = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+    assert told == [
+        "odd",
+        "FAIL connect to plant-7 failed (after 0ms)",
+        "FAIL the login of plant-7 was refused (after 3ms)",
+        "broker_unreachable",
+    ]

@@ -21,6 +21,8 @@ from sensor_storage.secrecy import without_secrets
 ROOT: Final = "sensor_storage"
 MAX_TEXT: Final = 2000
 _MAX_DEPTH: Final = 6
+_QUIET: Final = ("kafka",)
+_MOST_REMEMBERED: Final = 1_000
 _RESERVED: Final = frozenset({"time", "level", "logger", "event", "traceback"})
 
 
@@ -69,7 +71,8 @@ def configure(
 ) -> None:
     """Send every log of this process to stderr, or to `stream`; `context` goes into each line.
 
-    May be called again: the last call counts. Libraries never tell details: some put passwords among them.
+    May be called again: the last call counts. Libraries tell what is amiss, never details: some put passwords among
+    them. Those of `_QUIET` raise what is amiss, and their callers tell it.
     """
     target = stream or sys.stderr
     console = log_format == "console" or (log_format == "auto" and target.isatty())
@@ -79,8 +82,29 @@ def configure(
     for old in [known for known in root.handlers if isinstance(known, _Handler)]:
         root.removeHandler(old)
     root.addHandler(handler)
-    root.setLevel(max(logging.getLevelName(level), logging.INFO))
+    root.setLevel(max(logging.getLevelName(level), logging.WARNING))
+    for library in _QUIET:
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     logging.getLogger(ROOT).setLevel(level)
+
+
+class Seldom(logging.Filter):
+    """Lets the same words through once in so many seconds; what stands behind `(after` is none of them."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._told: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Is it new, or told long ago?"""
+        words = record.getMessage().partition("(after")[0]
+        if record.created - self._told.get(words, float("-inf")) < self._seconds:
+            return False
+        if len(self._told) >= _MOST_REMEMBERED:
+            self._told.clear()
+        self._told[words] = record.created
+        return True
 
 
 def escaped(text: str) -> str:

@@ -131,13 +131,14 @@ def test_a_wait_that_is_no_sensible_time_is_refused(send: Send, wait: str) -> No
     assert send("POST", f"/storage/flush?wait={wait}").status_code == 422
 
 
-@pytest.mark.parametrize("host", ["::", "192.168.1.5", "plant-3"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "plant-3"])  # noqa: S104 - as containers listen
 def test_without_keys_nobody_changes_anything_on_a_service_others_can_reach(
     layout: Layout, clock: ManualClock, host: str
 ) -> None:
     answer = sender(create_app(layout, clock, host=host))("POST", "/storage/flush")
     assert answer.status_code == 403
     assert host in answer.json()["detail"]
+    assert "only by a service that listens on this machine alone" in answer.json()["detail"]
     assert "SERVICE_HOST" in answer.json()["hint"]
 
 

@@ -1,4 +1,4 @@
-"""Who may read and who may change something: by key, or by a trusted proxy's word; else only this machine."""
+"""Who may read and who may change something: by key, or by a trusted proxy's word; else by loopback alone."""
 
 from ipaddress import ip_address
 from typing import Annotated, Final, NamedTuple
@@ -124,10 +124,10 @@ class ReadsAllowed:
 class ChangesAllowed:
     """A dependency of every route that changes something: with keys set, one of scope `admin`.
 
-    Without keys only this machine may, and to listen on loopback is not enough: a proxy may stand before the
-    service, and a page from elsewhere may post to it from a browser on this machine, even under a name it made
-    point here. The same holds of a browser that a proxy knows by its cookie. `host` is the address the service
-    listens on.
+    Without keys only this machine may, and only where the service listens on loopback. That is not enough: a proxy
+    may stand before the service, and a page from elsewhere may post to it from a browser on this machine, even
+    under a name it made point here. The same holds of a browser that a proxy knows by its cookie. `host` is the
+    address the service listens on.
     """
 
     def __init__(self, host: str, guard: Guard) -> None:
@@ -174,6 +174,7 @@ def _refused(why: str) -> Problem:
         403,
         "changes-not-allowed",
         "Nobody without a key may change anything",
-        f"{why}; without API keys only requests from this machine itself may change something",
+        f"{why}; without API keys changes are taken only by a service that listens on this machine alone, and only"
+        " from here",
         hint="set API_KEYS_FILE, or SERVICE_HOST=127.0.0.1 and post to that address, or use the command line there",
     )

@@ -37,7 +37,7 @@ _DESCRIPTION = """Keeps sensor readings from Kafka: every reading exactly once, 
 
 Every error is a problem detail (RFC 9457) with a hint. With API keys set, reads need one and changes one of
 scope admin, sent as `Authorization: Bearer KEY`. Without keys, requests that change something are taken only
-from the machine itself."""
+from the machine itself, and only while the service listens on loopback alone."""
 
 
 class Index(BaseModel):

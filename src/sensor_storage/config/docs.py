@@ -48,7 +48,7 @@ def _tables() -> Iterator[str]:
 
 
 def _default(entry: Entry) -> str:
-    return "" if entry.info.default is None else f"`{entry.text(entry.info.default)}`"
+    return "" if entry.info.default in {None, ""} else f"`{entry.text(entry.info.default)}`"
 
 
 def _meaning(entry: Entry) -> str:

@@ -38,7 +38,9 @@ class Entry(NamedTuple):
         parts = [*self.info.metadata, *_parts(self.info.annotation)]
         choices = next((get_args(part) for part in parts if get_origin(part) is Literal), ())
         words = next((part.words for part in parts if isinstance(part, Rule)), "")
-        return "one of " + ", ".join(choices) if choices else words
+        if not choices:
+            return words
+        return "one of " + ", ".join(filter(None, choices)) + (", or not set" if "" in choices else "")
 
     @property
     def toml(self) -> str:
@@ -95,7 +97,10 @@ def _text(value: object, *, seconds: bool) -> str:
     if isinstance(value, timedelta):
         return f"{value.total_seconds():g}" if seconds else _duration_text(value)
     if isinstance(value, ByteSize):
-        return next((f"{value // size}{unit}" for unit, size in _SIZES if value % size == 0), str(int(value)))
+        return next(
+            (f"{value // size}{unit}" for unit, size in _SIZES if value and value % size == 0),
+            str(int(value)),
+        )
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if isinstance(value, re.Pattern):

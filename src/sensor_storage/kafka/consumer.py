@@ -12,11 +12,14 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from sensor_storage.errors import Halt, SensorStorageError, Transient
-from sensor_storage.log import ROOT, get
+from sensor_storage.log import ROOT, Seldom, get
 
 _TIMEOUT_SECONDS = 10.0
 _log = get("kafka")
-_client_log = logging.getLogger(f"{ROOT}.librdkafka")
+CLIENT_LOG = logging.getLogger(f"{ROOT}.librdkafka")
+CLIENT_LOG.addFilter(
+    Seldom(300)
+)  # it tells each attempt to connect, ten a second; `broker_unreachable` is ours
 
 Partition = tuple[str, int]
 
@@ -70,7 +73,7 @@ class GroupConsumer:
         self._refused: set[Partition] = set()
         self._unproven: dict[Partition, Start] = {}
         self.assignment: dict[Partition, str] = {}
-        self._consumer = Consumer(member_properties(config), logger=_client_log)
+        self._consumer = Consumer(member_properties(config), logger=CLIENT_LOG)
 
     def follow(self, topics: Mapping[str, str]) -> None:
         """Subscribe to these topics (name to id), if they are not those subscribed to already."""
