@@ -11,13 +11,13 @@ from sensor_storage.clock import SystemClock
 from sensor_storage.model import Series
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import own
-from sensor_storage.storage.status import IngestStatus, MaintainStatus, write_status
+from sensor_storage.storage.status import ColdStatus, IngestStatus, MaintainStatus, write_status
 from support.command import Run
 from support.samples import stage_readings
 from support.statuses import ingest_status, maintain_status
 
 
-def tell(layout: Layout, *statuses: IngestStatus | MaintainStatus) -> None:
+def tell(layout: Layout, *statuses: IngestStatus | MaintainStatus | ColdStatus) -> None:
     for one in statuses:
         write_status(layout, msgspec.structs.replace(one, time=time.time()))
 
@@ -53,6 +53,16 @@ def test_what_is_amiss_stands_there_with_what_to_do(run: Run, layout: Layout) ->
     assert "paused: the data disk is full" in done.out
     assert "down       maintain: halted: a sync failed" in done.out
     assert "→ " in done.out
+
+
+def test_what_was_uploaded_and_removed_is_told_as_since_the_start(run: Run, layout: Layout) -> None:
+    """After a restart thousands of blobs may be in the store."""
+    cold = ColdStatus(
+        worker="cold", pid=103, time=0, started=0, uploaded=2, removed=1, waiting=5, waiting_sealed=4
+    )
+    tell(layout, ingest_status(), maintain_status(), cold)
+    (line,) = [one for one in run("status").out.splitlines() if one.startswith("cold store")]
+    assert "4 to upload, 5 with open hours · since the start 2 uploaded, 1 removed here" in line
 
 
 def test_without_a_service_it_says_so_and_shows_the_last_report(run: Run, layout: Layout) -> None:

@@ -87,8 +87,8 @@ class ColdStore(BaseModel):
     """What its worker did since it started, and what waits."""
 
     url: str
-    uploaded_files: int
-    uploaded_bytes: int
+    uploaded_files: int = Field(description="Since the worker's start.")
+    uploaded_bytes: int = Field(description="Since the worker's start.")
     failures: int
     waiting_files: int = Field(description="Not in the store yet, those of open hours among them.")
     sealed_waiting_files: int = Field(description="Those of them whose hour is over.")
@@ -98,8 +98,8 @@ class ColdStore(BaseModel):
     )
     away: bool = Field(description="Does the store not answer?")
     errors: list[str]
-    removed_files: int
-    removed_bytes: int
+    removed_files: int = Field(description="Since the worker's start.")
+    removed_bytes: int = Field(description="Since the worker's start.")
     kept: dict[str, int] = Field(description="Old files the last cleanup had to keep, by reason.")
 
 

@@ -128,7 +128,9 @@ class LiveLine:
         rate = self._rate(maintain.time, maintain.received_readings)
         text = f"{lamp(snapshot)} · {rate:,.0f} readings/s · {maintain.hour_files:,} files"
         if cold := snapshot.cold:
-            text += f" · {cold.uploaded:,} uploaded, {cold.removed:,} proven and gone from here"
+            text += (
+                f" · since the start {cold.uploaded:,} uploaded, {cold.removed:,} proven and gone from here"
+            )
         if maintain.waiting_readings or not maintain.stored_readings:
             return text
         return f"{text} · {maintain.hour_file_bytes / maintain.stored_readings:.1f} B a reading"

@@ -186,8 +186,8 @@ def _aggregates(stats: Stats) -> str:
 
 
 def _cold(cold: ColdStore, now: datetime) -> str:
-    text = f"{cold.uploaded_files:,} uploaded · {cold.sealed_waiting_files:,} to upload"
-    text += f", {cold.waiting_files:,} with open hours · {cold.removed_files:,} removed here"
+    text = f"{cold.sealed_waiting_files:,} to upload, {cold.waiting_files:,} with open hours"
+    text += f" · since the start {cold.uploaded_files:,} uploaded, {cold.removed_files:,} removed here"
     if oldest := cold.oldest_waiting_hour:
         hours = (now - oldest).total_seconds() / 3600
         text += f" · the oldest only here and in Kafka is of {oldest:%Y-%m-%d %H:00}, {hours:,.1f} h ago"
