@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -121,6 +122,62 @@ def test_what_is_no_such_file_is_refused_with_words(run: Run, tmp_path: Path, na
     done = run("backfill", str(path))
     assert done.code == 2
     assert "hint:" in done.err
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("asset_id,sensor_name,timestamp,value\nol,t,1704067200,1\n\xf6l,t,1704067200,1\n", "(row 2)"),
+        ("asset_id;sensor_name;timestamp;value\na;t;1704067200;1,5\n", "commas between columns"),
+        ("asset_id,sensor_name,timestamp,value,value\na,t,1704067200,1,2\n", "twice: value"),
+    ],
+    ids=["Latin-1", "semicolons", "a column twice"],
+)
+@pytest.mark.parametrize("options", [(), ("--skip-bad",)], ids=["", "skip bad"])
+def test_a_csv_that_would_be_misread_is_refused_with_the_remedy_and_nothing_is_stored(
+    *, run: Run, layout: Layout, tmp_path: Path, content: str, words: str, options: tuple[str, ...]
+) -> None:
+    path = tmp_path / "old.csv"
+    path.write_bytes(content.encode("latin-1"))
+    done = run("backfill", *options, str(path))
+    assert done.code == 2
+    assert str(path) in done.err
+    assert words in done.err
+    assert ("iconv" in done.err) == ("row" in words)
+    assert layout.staged_files() == []
+
+
+@pytest.mark.parametrize("damage", ["time", "text"])
+def test_a_parquet_with_a_cell_that_is_no_time_or_text_is_refused_with_its_row(
+    run: Run, layout: Layout, tmp_path: Path, damage: str
+) -> None:
+    path = tmp_path / "old.parquet"
+    times = [START * 1_000_000, 1 << 62 if damage == "time" else START * 1_000_000]
+    offsets, text = (
+        pa.py_buffer(np.array([0, 1, 2], np.int32).tobytes()),
+        b"a\xe5" if damage == "text" else b"ab",
+    )
+    names = pa.StringArray.from_buffers(2, offsets, pa.py_buffer(text))
+    columns = {"asset_id": names, "timestamp": pa.array(times, pa.timestamp("us", tz="UTC")), "x": [1.0, 2.0]}
+    pq.write_table(pa.table(columns), path)
+    done = run("backfill", str(path))
+    assert done.code == 2, done.err
+    assert f"{path}: row 2 can't be read" in done.err
+    assert layout.staged_files() == []
+
+
+def test_a_bit_flipped_in_a_parquet_is_never_an_error_of_the_service(
+    run: Run, layout: Layout, tmp_path: Path
+) -> None:
+    path = tmp_path / "old.parquet"
+    times = pa.array([START * 1_000_000 + n for n in range(50)], pa.timestamp("us", tz="UTC"))
+    pq.write_table(pa.table({"timestamp": times, "x": [float(n) for n in range(50)]}), path)
+    sound = path.read_bytes()
+    for place in range(4, len(sound), 61):
+        path.write_bytes(sound[:place] + bytes([sound[place] ^ 128]) + sound[place + 1 :])
+        done = run("backfill", "--dry-run", "--asset", "a", str(path))
+        assert (done.code, "unexpected" in done.err) in {(0, False), (2, False)}, place
+    assert layout.staged_files() == []
 
 
 def test_a_file_of_the_service_itself_is_not_imported_under_another_address(

@@ -5,7 +5,7 @@ died half-way, stands in the tree once. Each part of the file becomes a segment 
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import islice
@@ -33,6 +33,9 @@ from sensor_storage.storage.segments import encode_segment
 PREFIX: Final = "file:"
 _ROWS: Final = 20_000
 _TOLD: Final = 5
+_TEXT_BYTES: Final = 1 << 20
+_UNREADABLE: Final = (OverflowError, UnicodeDecodeError)
+"""What Python says of a time outside of its calendar, and of bytes that are no text."""
 _OWN: Final = {"kafka_topic", "kafka_partition", "kafka_offset", "kafka_index"}
 
 
@@ -160,24 +163,85 @@ def _parts(path: Path) -> Iterator[list[bytes | None]]:
                 while part := list(islice(lines, _ROWS)):
                     yield [line.strip() or None for line in part]
         elif suffix == ".csv":
+            _check_utf8(path)
+            _check_heading(path)
             with pc.open_csv(path) as reader:
-                for batch in reader:
-                    yield from _messages(batch)
+                _check_columns(path, reader.schema.names)
+                yield from _tables(path, reader)
         elif suffix in {".parquet", ".pq"}:
-            file = pq.ParquetFile(path)
+            file = pq.ParquetFile(path, page_checksum_verification=True)
+            _check_columns(path, file.schema_arrow.names)
             if set(file.schema_arrow.names) >= _OWN:
                 raise Usage(
                     f"{path} is a file of this service, whose readings have their own addresses",
                     hint="put it in its place below raw/ of a data directory and run `sensor-storage rebuild`",
                 )
-            for batch in file.iter_batches(_ROWS):
-                yield from _messages(batch)
+            yield from _tables(path, file.iter_batches(_ROWS))
         else:
             raise Usage(f"{path}: {suffix or 'no suffix'} is no known form", hint="Parquet, CSV or NDJSON")
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, *_UNREADABLE) as error:
         raise Usage(
             f"{path} can't be read: {error}", hint="is it whole, and of the form its name says?"
         ) from error
+
+
+def _check_utf8(path: Path) -> None:
+    """Usage where a text is not UTF-8: its bytes would be taken for something else."""
+    row = 0
+    with path.open("rb") as file:
+        while lines := file.readlines(_TEXT_BYTES):
+            try:
+                b"".join(lines).decode()
+            except UnicodeDecodeError as error:
+                row += b"".join(lines)[: error.start].count(b"\n")
+                raise Usage(
+                    f"{path} is not UTF-8 (row {row:,})" if row else f"{path} is not UTF-8 (its heading)",
+                    hint=f"convert it, for example: iconv -f ISO-8859-1 -t UTF-8 {path.name} > utf8.csv",
+                ) from error
+            row += len(lines)
+
+
+def _check_columns(path: Path, names: list[str]) -> None:
+    """Usage where two columns can't be told apart."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise Usage(f"{path} has a column twice: {', '.join(twice)}", hint="rename it, or leave one out")
+
+
+def _check_heading(path: Path) -> None:
+    """Usage where something else than commas is between the columns."""
+    with path.open("rb") as file:
+        heading = file.readline(_TEXT_BYTES)
+    for sign, word in ((b";", "semicolons"), (b"\t", "tabs")):
+        if sign in heading and b"," not in heading:
+            raise Usage(
+                f"{path} separates its columns by {word}",
+                hint="save it with commas between columns, and points in decimal numbers",
+            )
+
+
+def _tables(path: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[list[bytes | None]]:
+    """Batches of rows as messages. Usage with the row where one can't be read."""
+    read = 0
+    for batch in batches:
+        try:
+            parts = list(_messages(batch))
+        except _UNREADABLE as error:
+            row = (
+                read + next(number for number in range(batch.num_rows) if not _is_readable(batch, number)) + 1
+            )
+            hint = "is the file whole, and is that a time or text at all?"
+            raise Usage(f"{path}: row {row:,} can't be read: {error}", hint=hint) from error
+        yield from parts
+        read += batch.num_rows
+
+
+def _is_readable(batch: pa.RecordBatch, number: int) -> bool:
+    try:
+        list(_messages(batch.slice(number, 1)))
+    except _UNREADABLE:
+        return False
+    return True
 
 
 def _messages(batch: pa.RecordBatch) -> Iterator[list[bytes | None]]:
