@@ -121,6 +121,22 @@ def test_a_blob_that_is_lost_is_a_problem_with_its_name_and_a_remedy(
     assert "verify --repair" in problem["hint"]
 
 
+@pytest.mark.parametrize("damage", ["gone", "flipped"])
+def test_a_lost_blob_is_left_out_of_an_answer_with_a_warning_that_names_it(
+    send: Send, plant: Plant, tmp_path: Path, damage: str
+) -> None:
+    name, store = send("GET", "/files", params=FIRST).json()["file"], DirectoryStore(tmp_path / "cold")
+    for copy in plant.layout.cache.rglob("*.parquet"):
+        copy.unlink()
+    store.delete(name) if damage == "gone" else flip(store, name)
+    asked = {**SPAN, "asset": "press-1", "sensor": "temperature", "resolution": "raw"}
+    answer = send("GET", "/query", params=asked)
+    assert (answer.status_code, answer.json()["row_count"]) == (200, 3)
+    (warning,) = answer.json()["warnings"]
+    assert warning.startswith(f"{name} is damaged; its readings are missing here")
+    assert "verify --repair" in warning
+
+
 def test_names_from_strangers_are_no_paths(send: Send, plant: Plant) -> None:
     asked = {"asset": ODD.asset, "sensor": ODD.sensor, "time": as_text(DAY + 30 * HOUR)}
     found = send("GET", "/files", params=asked).json()
