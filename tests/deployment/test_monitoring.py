@@ -320,7 +320,10 @@ def test_real_faults_of_the_running_service_fire_their_alerts_in_a_real_promethe
             service.wait_for_messages(500)
             known = "sensor_storage:readings:rate1m"
             wait_until(lambda: bool(prometheus.series(known)), "Prometheus scrapes it", seconds=30)
-            assert prometheus.firing() - {"SensorStorageDiskAlmostFull", "SensorStorageDown"} == set()
+            # The disk's are this machine's own, on which other tests write. Readings of years ago are unsafe,
+            # and told so at once without a `for`, until they are uploaded.
+            others = {"SensorStorageDiskAlmostFull", "SensorStorageDiskFillsUp", "SensorStorageDown"}
+            wait_until(lambda: prometheus.firing() <= others, "no alert without a fault", seconds=60)
 
             silent = [expr for _, expr in _panels() if not prometheus.series(expr)]
             assert [one for one in silent if "kept" not in one] == []
