@@ -157,19 +157,20 @@ async def _asked(layout: Layout, clock: Leaving, path: str, **parameters: str) -
     return sent
 
 
-@pytest.mark.parametrize("form", ["json", "parquet"])
-@pytest.mark.parametrize("at_look", [1, 12])
+@pytest.mark.parametrize(
+    ("form", "at_look", "status"),
+    # Parquet's first bytes leave behind its first 200,000 rows: until then an answer can still be refused.
+    [("json", 1, 499), ("json", 12, 200), ("parquet", 1, 499), ("parquet", 12, 499)],
+)
 def test_who_leaves_ends_the_work_before_the_first_byte_and_amid_the_rows(
-    layout: Layout, form: str, at_look: int
+    layout: Layout, form: str, at_look: int, status: int
 ) -> None:
     async def run() -> None:
         clock = Leaving(at_look)
         sent = await _asked(layout, clock, "/query", **ASKED, format=form)
         assert clock.looks <= at_look + 2
-        if at_look == 1:
-            assert sent[0]["status"] == 499
-        else:
-            assert all(message.get("status", 200) == 200 for message in sent)
+        assert sent[0]["status"] == status
+        if status == 200:
             assert all(message.get("more_body", True) for message in sent)  # cut off, not ended
 
     asyncio.run(run())
