@@ -23,8 +23,8 @@ def build(folder: Path, *, needs: int) -> dict[str, str]:
     shutil.copytree(
         Path(sensor_storage.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__")
     )
-    parquet = package / "storage" / "parquet.py"
-    text = parquet.read_text()
+    footers = package / "storage" / "footers.py"
+    text = footers.read_text()
     for name, number in (("WRITER_VERSION", WRITER_VERSION + 1), ("OLDEST_WRITER", needs)):
         changed = [
             f"{name}: Final = {number}" if line.startswith(f"{name}: Final = ") else line
@@ -32,7 +32,7 @@ def build(folder: Path, *, needs: int) -> dict[str, str]:
         ]
         assert changed != text.splitlines() or name == "OLDEST_WRITER"
         text = "\n".join(changed) + "\n"
-    parquet.write_text(text)
+    footers.write_text(text)
     return {"PYTHONPATH": str(folder)}
 
 
