@@ -116,7 +116,6 @@ class IngestLoop:
         return {"durable": self._ingest is not None and self._ingest.cut()}
 
     def _pause_reason(self, ingest: Ingest) -> str:
-        staged = sum(_size(path) for _, path in self._layout.staged_files())
         now = self._clock.monotonic()
         if now - self._letters_at >= _LETTER_SECONDS:
             self._letters_at, self._letter_bytes = now, self._letters.total()
@@ -124,7 +123,7 @@ class IngestLoop:
             self._limits,
             paused=bool(ingest.paused),
             disk_used=self._disk.used_share(),
-            staging_bytes=staged,
+            staging_bytes=self._layout.staged_bytes(),
             dead_letter_bytes=self._letter_bytes,
             disk_full=ingest.disk_full and not ingest.cut(),
         )
@@ -370,10 +369,3 @@ def process_use() -> dict[str, Any]:
     with process.oneshot():
         times = process.cpu_times()
         return {"resident_bytes": process.memory_info().rss, "cpu_seconds": times.user + times.system}
-
-
-def _size(path: Any) -> int:  # noqa: ANN401 - a path that may vanish
-    try:
-        return int(path.stat().st_size)
-    except FileNotFoundError:
-        return 0

@@ -6,6 +6,7 @@ first bytes, `~` and a digest of the name. No two names share a segment, and no 
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -132,6 +133,14 @@ class Layout:
             return []
         named = ((StagedName.parse(path.name), path) for path in self.staging.iterdir())
         return sorted((name, path) for name, path in named if name is not None)
+
+    def staged_bytes(self) -> int:
+        """The bytes of all segments and runs; one that is removed meanwhile counts nothing."""
+        total = 0
+        for _, path in self.staged_files():
+            with suppress(FileNotFoundError):
+                total += path.stat().st_size
+        return total
 
     def ledger_files(self) -> list[Path]:
         """Ledger files, oldest first."""

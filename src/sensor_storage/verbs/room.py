@@ -4,7 +4,7 @@ import itertools
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, nullcontext
 from typing import Final
 
 from sensor_storage.clock import SystemClock
@@ -29,8 +29,8 @@ class Room:
     def make(self) -> None:
         """Wait while staging is full; where no service runs, empty it."""
         most = self._settings.storage.staging_max_bytes
-        while self._staged_bytes() > most:
-            if not self.settle() and self._staged_bytes() > most:
+        while self._layout.staged_bytes() > most:
+            if not self.settle() and self._layout.staged_bytes() > most:
                 time.sleep(_WAIT_SECONDS)
 
     def settle(self) -> bool:
@@ -48,13 +48,6 @@ class Room:
         """Let everything that was consumed until now be in its hour file, by the service if there is one."""
         if not self.settle():
             ask(self._layout, "maintain", "flush")
-
-    def _staged_bytes(self) -> int:
-        total = 0
-        for _, path in self._layout.staged_files():
-            with suppress(FileNotFoundError):
-                total += path.stat().st_size
-        return total
 
 
 def staged_names() -> Callable[[], StagedName]:
