@@ -21,6 +21,7 @@ from urllib.parse import quote, unquote
 from sensor_storage.clock import Clock
 from sensor_storage.errors import Usage
 from sensor_storage.log import get
+from sensor_storage.storage.file_state import FileState, file_state
 
 Scope: TypeAlias = Literal["read", "admin"]
 SCOPES: tuple[Scope, ...] = ("read", "admin")
@@ -80,7 +81,7 @@ class KeyRing:
         self._path = path
         self._lock = Lock()
         self._looked_at = clock.monotonic()
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: FileState | None = None
         self.guards = bool(text or path)
         try:
             self._keys = parse_keys(text) if path is None else self._read(path)
@@ -105,14 +106,14 @@ class KeyRing:
                 return
             self._looked_at = now
             try:
-                if _state(self._path) != self._seen:
+                if file_state(self._path) != self._seen:
                     self._keys = self._read(self._path)
                     _log.info("api_keys_read", keys=len(self._keys))
             except (OSError, ValueError) as error:
                 _log.error("api_keys_not_read", error=str(error), hint="the keys read before stay in force")
 
     def _read(self, path: Path) -> tuple[Key, ...]:
-        self._seen = _state(path)
+        self._seen = file_state(path)
         return parse_keys(path.read_text("utf-8-sig"))
 
 
@@ -125,8 +126,3 @@ def presented(headers: Sequence[tuple[bytes, bytes]]) -> str:
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
-
-
-def _state(path: Path) -> tuple[int, int, int]:
-    found = path.stat()
-    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -7,6 +7,7 @@ from threading import Event
 
 from sensor_storage.errors import Usage
 from sensor_storage.log import get
+from sensor_storage.storage.file_state import FileState, file_state
 
 LOOK_SECONDS = 10.0
 _log = get("api")
@@ -32,13 +33,9 @@ class Certificate:
             ) from error
         return context
 
-    def state(self) -> tuple[int, ...]:
+    def state(self) -> tuple[FileState, FileState]:
         """Changes when a file does."""
-        return tuple(
-            number
-            for path in (self.chain, self.key)
-            for number in (path.stat().st_mtime_ns, path.stat().st_size, path.stat().st_ino)
-        )
+        return file_state(self.chain), file_state(self.key)
 
 
 def keep_fresh(

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 
 from sensor_storage.aggregation.files import read_columns
+from sensor_storage.storage.file_state import FileState, file_state
 
 CACHE_BYTES: Final = 48_000_000
 _COLUMN_BYTES: Final = 250
@@ -17,7 +18,7 @@ _COLUMN_BYTES: Final = 250
 class _Held(NamedTuple):
     """A file's columns, and which file it was: one that is made again is another, as it comes by a rename."""
 
-    state: tuple[int, int, int]
+    state: FileState
     table: pa.Table
     size: int
 
@@ -33,8 +34,7 @@ class ColumnCache:
 
     def read(self, path: Path, names: list[str]) -> pa.Table:
         """These columns, as `read_columns` gives them."""
-        found = path.stat()
-        state = (found.st_ino, found.st_mtime_ns, found.st_size)
+        state = file_state(path)
         with self._lock:
             held = self._held.get(path)
             if held and held.state == state and not set(names).difference(held.table.column_names):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from sensor_storage.model import SensorHour, Series
+from sensor_storage.storage.file_state import FileState, file_state
 from sensor_storage.storage.layout import Layout
 
 REMEDY: Final = "`sensor-storage verify --repair` brings back what Kafka or the cold store still has"
@@ -19,7 +20,7 @@ class Damage:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._known: dict[SensorHour, tuple[int, int, int]] = {}
+        self._known: dict[SensorHour, FileState] = {}
         self.found = 0
         """How often one was met: with it changes what a closed interval is answered."""
 
@@ -69,10 +70,9 @@ def lost(layout: Layout, path: Path) -> str:
     return f"{layout.relative(path)} is damaged; its readings are missing here; {REMEDY}"
 
 
-def _state(path: Path) -> tuple[int, int, int]:
-    """Which file it is: one that is written again is another."""
+def _state(path: Path) -> FileState:
+    """That of a file, which may not be here."""
     try:
-        found = path.stat()
+        return file_state(path)
     except FileNotFoundError:
         return (0, 0, 0)
-    return (found.st_ino, found.st_mtime_ns, found.st_size)
