@@ -14,6 +14,7 @@ from sensor_storage.errors import Owned
 from sensor_storage.main import build_compactor
 from sensor_storage.model import SensorHour
 from sensor_storage.storage.catalog import Catalog
+from sensor_storage.storage.compact import CompactReport
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import have_done, own
@@ -59,9 +60,14 @@ def _flush(output: Output, settings: Settings, layout: Layout) -> dict[str, Any]
         return have_done(layout, "maintain", "flush", "compact")
     with lock, closing(Catalog(layout)) as catalog:
         Disk(layout.root).clear_aside()
-        now = SystemClock().now()
-        done = build_compactor(settings, layout, catalog).run_once(now, now, flush=True)
+        done = put_in_place(settings, layout, catalog)
         return {**asdict(done), "blocked": {layout.relative(path): why for path, why in done.blocked.items()}}
+
+
+def put_in_place(settings: Settings, layout: Layout, catalog: Catalog) -> CompactReport:
+    """Everything staged into its hour file, by this process, which owns the directory: as the service's `flush`."""
+    now = SystemClock().now()
+    return build_compactor(settings, layout, catalog).run_once(now, now, flush=True)
 
 
 def _plan(output: Output, layout: Layout) -> int:

@@ -5,10 +5,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
 from sensor_storage.errors import Owned, SensorStorageError
-from sensor_storage.main import build_compactor
 from sensor_storage.model import SensorHour
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Disk
@@ -16,6 +14,7 @@ from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import alone, have_done, own
 from sensor_storage.storage.set_aside import Moved, SetAside, hurt_files
 from sensor_storage.verbs.aggregate import ask_to_aggregate, make_due
+from sensor_storage.verbs.compact import put_in_place
 from sensor_storage.verbs.options import Output
 from sensor_storage.verbs.rebuild import make_catalog
 
@@ -85,8 +84,7 @@ class _Self:
     def compact(self) -> None:
         """As the service's `flush`."""
         with closing(Catalog(self._layout)) as catalog:
-            now = SystemClock().now()
-            build_compactor(self._settings, self._layout, catalog).run_once(now, now, flush=True)
+            put_in_place(self._settings, self._layout, catalog)
 
     def aggregate(self, *, again: bool) -> None:
         """In rounds, until none is due."""

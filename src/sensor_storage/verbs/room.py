@@ -10,10 +10,10 @@ from typing import Final
 from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
 from sensor_storage.errors import Owned
-from sensor_storage.main import build_compactor
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.layout import Layout, StagedName
 from sensor_storage.storage.ownership import ask, own
+from sensor_storage.verbs.compact import put_in_place
 
 _WAIT_SECONDS: Final = 1.0
 
@@ -40,8 +40,7 @@ class Room:
         except Owned:
             return False
         with lock, closing(Catalog(self._layout)) as catalog:
-            now = SystemClock().now()
-            build_compactor(self._settings, self._layout, catalog).run_once(now, now, flush=True)
+            put_in_place(self._settings, self._layout, catalog)
         return True
 
     def flush(self) -> None:

@@ -11,7 +11,6 @@ from sensor_storage.config import Settings
 from sensor_storage.errors import Owned, Usage
 from sensor_storage.main import (
     build_aggregator,
-    build_compactor,
     build_keepsakes,
     build_store,
     build_uploader,
@@ -20,6 +19,7 @@ from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import have_done, own
+from sensor_storage.verbs.compact import put_in_place
 from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
 
 EPILOG = """\b
@@ -65,7 +65,7 @@ def _upload(output: Output, settings: Settings, layout: Layout) -> dict[str, Any
     with lock, closing(Catalog(layout)) as catalog:
         Disk(layout.root).clear_aside()
         now = SystemClock().now()
-        build_compactor(settings, layout, catalog).run_once(now, now, flush=True)
+        put_in_place(settings, layout, catalog)
         aggregator = build_aggregator(settings, layout, catalog)
         while aggregator.run_once(now, now, flush=True).more:
             pass
