@@ -30,6 +30,7 @@ _FIRST_ROUND_SECONDS: Final = 5.0
 _PRESSURE_SECONDS: Final = 10.0
 _AGAIN_SECONDS: Final = 30.0
 _SECONDS_PER_HOUR: Final = 3600
+_FLUSH_SECONDS: Final = 120.0
 _log = get("cold")
 
 
@@ -193,14 +194,21 @@ class ColdLoop:
         kept: dict[str, str] = answer["kept"]
         return kept
 
-    def _asked_to_upload(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def _asked_to_upload(self, _: Mapping[str, Any]) -> dict[str, Any]:
         """Everything that changed, open hours too; what failed before is tried at once."""
-        if request.get("flush", True):
-            with suppress(Owned):
-                ask(self._layout, "maintain", "flush", timeout_seconds=120)
+        self._complete()
         if self._uploader:
             self._uploader.try_all_now()
         return asdict(self._upload(everything=True))
+
+    def _complete(self) -> None:
+        """Have what was consumed put into files and aggregates. Without their worker, what is there goes up."""
+        with suppress(Owned):
+            ask(self._layout, "maintain", "flush", timeout_seconds=_FLUSH_SECONDS)
+            while not self._stop.is_set():
+                if not ask(self._layout, "maintain", "aggregate", timeout_seconds=_FLUSH_SECONDS).get("more"):
+                    return
+                self._tell()
 
     def _asked_to_clean(self, request: Mapping[str, Any]) -> dict[str, Any]:
         return asdict(self._clean(dry_run=bool(request.get("dry_run"))))
