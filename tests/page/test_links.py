@@ -11,10 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = """
-import { read, write } from "./src/link.ts";
+THERE_AND_BACK = """
+import { leftOut, read, write } from "./src/link.ts";
 const views = JSON.parse(process.argv[1]);
-console.log(JSON.stringify(views.map((view) => [write(view), read(write(view).replace(/^/, ""), 0)])));
+console.log(JSON.stringify(views.map((view) => [write(view), read(write(view), 0), leftOut(write(view))])));
+"""
+LEFT_OUT = """
+import { leftOut } from "./src/link.ts";
+console.log(JSON.stringify(JSON.parse(process.argv[1]).map(leftOut)));
 """
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 SECONDS = st.integers(1_000_000_000_000, 2_000_000_000_000).map(lambda milliseconds: milliseconds / 1000)
@@ -57,9 +61,36 @@ def _views(draw: st.DrawFn) -> dict[str, Any]:
 @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(_views(), min_size=40, max_size=80))
 def test_every_state_comes_back_from_its_link(views: list[dict[str, Any]]) -> None:
-    node = [str(ROOT / ".venv" / "bin" / "node"), "--no-warnings", "--input-type=module", "-e", PROGRAM]
+    for view, (link, found, left_out) in zip(views, _node(THERE_AND_BACK, views), strict=True):
+        assert found == view, link
+        assert left_out == [], link
+
+
+LINKS = {
+    "?pen=press-1/force&live=8h&tz=Etc/UTC&resolution=auto&gap=2": [],
+    "?tab=nowhere&resolution=week&tz=Mars/Base&shift=soon&gap=none": [
+        "tab=nowhere",
+        "resolution=week",
+        "tz=Mars/Base",
+        "shift=soon",
+        "gap=none",
+    ],
+    "?pen=press-1&live=-1h&speed=3": ["pen=press-1", "live=-1h", "speed=3"],
+    "?from=2026-01-02&to=2026-01-01": ["a window needs from and to, in this order"],
+    "?to=2026-01-02": ["a window needs from and to, in this order"],
+    "?" + "&".join(["pen=a/b"] * 11): ["more than 10 pens"],
+}
+
+
+def test_what_a_link_says_in_vain_is_named() -> None:
+    assert dict(zip(LINKS, _node(LEFT_OUT, list(LINKS)), strict=True)) == LINKS
+
+
+def _node(program: str, argument: list[Any]) -> list[Any]:
+    """What a program that imports the page's modules prints."""
+    node = [str(ROOT / ".venv" / "bin" / "node"), "--no-warnings", "--input-type=module", "-e", program]
     done = subprocess.run(
-        [*node, json.dumps(views)],
+        [*node, json.dumps(argument)],
         cwd=ROOT / "web",
         env={**os.environ, "TZ": "America/New_York"},
         capture_output=True,
@@ -67,5 +98,5 @@ def test_every_state_comes_back_from_its_link(views: list[dict[str, Any]]) -> No
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    for view, (link, found) in zip(views, json.loads(done.stdout), strict=True):
-        assert found == view, link
+    found: list[Any] = json.loads(done.stdout)
+    return found

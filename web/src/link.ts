@@ -34,6 +34,7 @@ export interface View {
 export const MAX_PENS = 10;
 export const COLOURS = ["blue", "orange", "green", "purple", "ochre", "pink", "teal", "violet", "brown", "olive"] as const;
 const TABS = ["trend", "overview", "pipeline", "files"] as const;
+const RESOLUTIONS = ["auto", "raw", "minute", "hour", "day"];
 const UNITS: Record<string, number> = { s: 1, min: 60, h: 3600, d: 86_400, w: 604_800 };
 
 const iso = (seconds: number): string => new Date(Math.round(seconds * 1000)).toISOString();
@@ -135,14 +136,43 @@ export function read(query: string, now: number): View {
     from: fixed ? from : now - length,
     to: fixed ? to : now,
     live: !fixed,
-    zone: zoneOf(given.get("tz")),
+    zone: zoneOf(given.get("tz") ?? "UTC") ?? "UTC",
     shift: duration(given.get("shift") ?? ""),
-    resolution: ["raw", "minute", "hour", "day"].find((one) => one === given.get("resolution")) ?? "auto",
+    resolution: RESOLUTIONS.find((one) => one === given.get("resolution")) ?? "auto",
     gap: Math.max(1, Number(given.get("gap") ?? 5) || 5),
     filter: given.get("filter") ?? "",
     marks: marksOf(given),
     asset: given.get("asset") ?? "",
   };
+}
+
+const isTime = (text: string): boolean => !Number.isNaN(Date.parse(text));
+const isDuration = (text: string): boolean => duration(text) > 0;
+const isAnything = (): boolean => true;
+const UNDERSTOOD: Record<string, (text: string) => boolean> = {
+  tab: (text) => TABS.some((one) => one === text),
+  pen: (text) => readPen(text, 0) !== null,
+  live: isDuration,
+  from: isTime,
+  to: isTime,
+  tz: (text) => zoneOf(text) !== null,
+  shift: isDuration,
+  resolution: (text) => RESOLUTIONS.includes(text),
+  gap: (text) => Number(text) >= 1,
+  a: isTime,
+  b: isTime,
+  filter: isAnything,
+  asset: isAnything,
+};
+
+/** What an address says that `read` makes nothing of. */
+export function leftOut(query: string): string[] {
+  const given = new URLSearchParams(query);
+  const found = [...given].filter(([one, text]) => !UNDERSTOOD[one]?.(text)).map(([one, text]) => `${one}=${text}`);
+  const [from, to] = [given.get("from"), given.get("to")];
+  if (!given.has("live") && (from ?? to) !== null && !(Date.parse(from ?? "") < Date.parse(to ?? ""))) found.push("a window needs from and to, in this order");
+  if (given.getAll("pen").length > MAX_PENS) found.push(`more than ${MAX_PENS} pens`);
+  return found;
 }
 
 function marksOf(given: URLSearchParams): View["marks"] {
@@ -154,11 +184,11 @@ function marksOf(given: URLSearchParams): View["marks"] {
   return marks;
 }
 
-function zoneOf(text: string | null): string {
+/** The zone's own name; null of one this browser does not know. */
+function zoneOf(text: string): string | null {
   try {
-    if (text) return new Intl.DateTimeFormat("en", { timeZone: text }).resolvedOptions().timeZone;
+    return new Intl.DateTimeFormat("en", { timeZone: text }).resolvedOptions().timeZone;
   } catch {
-    // a zone this browser does not know
+    return null;
   }
-  return "UTC";
 }

@@ -4,9 +4,9 @@ import "./locale"; // before all that formats numbers
 import "uplot/dist/uPlot.min.css";
 import "./page.css";
 import { call, key, told, type Health } from "./api";
-import { closeMenus, facts, fill, h } from "./dom";
+import { closeMenus, facts, fill, h, name } from "./dom";
 import { Files } from "./files";
-import { read, write, type View } from "./link";
+import { leftOut, read, write, type View } from "./link";
 import { Overview } from "./overview";
 import { Pipeline } from "./pipeline";
 import { Trend } from "./trend";
@@ -66,7 +66,16 @@ const banner = h(
   lamp,
   h("div", { class: "tools" }, forget, zone, theme, h("button", { title: "Keys (?)", "aria-label": "Help", click: () => turnHelp() }, "?"), h("a", { href: "docs" }, "API")),
 );
-fill(document.getElementById("app") as HTMLElement, banner, keyForm, help, h("main", {}, stage));
+const unread = h("p", { class: "unread", role: "status", hidden: true });
+fill(document.getElementById("app") as HTMLElement, banner, keyForm, unread, help, h("main", {}, stage));
+
+/** What a link says in vain is told once, with the rest of it shown. */
+function tellLeftOut(): void {
+  const found = leftOut(location.search);
+  unread.hidden = !found.length;
+  const shown = found.map((one) => h("code", {}, name(one, 120))).flatMap((one, place) => (place ? [", ", one] : [one]));
+  fill(unread, "This link says something the page does not understand, and leaves out: ", ...shown, " ", h("button", { click: () => (unread.hidden = true) }, "Close"));
+}
 
 function show(): void {
   for (const [name, tab] of Object.entries(tabs)) if (name !== view.tab) tab.hide();
@@ -147,6 +156,7 @@ async function light(): Promise<void> {
 addEventListener("pointerdown", (event) => closeMenus(event.target as Node));
 addEventListener("popstate", () => {
   Object.assign(view, here());
+  tellLeftOut();
   show();
 });
 addEventListener("keydown", (event) => {
@@ -174,5 +184,6 @@ addEventListener("keydown", (event) => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
 
+tellLeftOut();
 show();
 void light();
