@@ -18,7 +18,7 @@ from sensor_storage.cold.upload import Uploader, UploadReport
 from sensor_storage.control import Control
 from sensor_storage.errors import DiskFull, Halt, Owned, SensorStorageError
 from sensor_storage.log import get
-from sensor_storage.pipeline import process_use
+from sensor_storage.loop import process_use
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import ask, socket_path

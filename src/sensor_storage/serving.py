@@ -9,7 +9,8 @@ from sensor_storage.api.server import serve
 from sensor_storage.api.tls import Certificate
 from sensor_storage.clock import Clock, SystemClock
 from sensor_storage.config import Settings
-from sensor_storage.main import aggregate_policy, build_files, build_store, layout_of
+from sensor_storage.consuming import layout_of
+from sensor_storage.main import aggregate_policy, build_files, build_store
 
 
 def build_api(settings: Settings) -> "ApiLoop":

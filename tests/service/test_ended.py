@@ -4,7 +4,8 @@ from pathlib import Path
 from threading import Event
 
 from sensor_storage.config import load
-from sensor_storage.main import build_maintain, layout_of
+from sensor_storage.consuming import layout_of
+from sensor_storage.main import build_maintain
 from sensor_storage.storage.status import is_fresh, read_maintain
 
 

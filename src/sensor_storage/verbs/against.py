@@ -3,10 +3,11 @@
 import msgspec
 
 from sensor_storage.config import Settings
+from sensor_storage.consuming import build_decoder, build_log_reader
 from sensor_storage.kafka.against import Against, AgainstKafka, PartitionAgainst
 from sensor_storage.kafka.backfill import from_file
 from sensor_storage.kafka.topics import TopicDirectory
-from sensor_storage.main import build_decoder, build_files, build_log_reader
+from sensor_storage.main import build_files
 from sensor_storage.storage.held_staging import entries_now
 from sensor_storage.storage.layout import Layout
 from sensor_storage.verbs.options import Output

@@ -9,10 +9,11 @@ from typing import Literal, TypeAlias
 import click
 
 from sensor_storage.config import Settings
+from sensor_storage.consuming import build_decoder, layout_of
 from sensor_storage.errors import Usage
 from sensor_storage.kafka.backfill import Backfill, Backfilled
 from sensor_storage.kafka.overlap import KafkaTimes
-from sensor_storage.main import build_decoder, build_files, layout_of
+from sensor_storage.main import build_files
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ledger import Coverage

@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 from sensor_storage.config import Settings
+from sensor_storage.consuming import build_decoder, build_log_reader
 from sensor_storage.errors import Owned, Usage
 from sensor_storage.kafka.consumer import Partition
 from sensor_storage.kafka.log_reader import LogReader
 from sensor_storage.kafka.past import Past, PastMessages, Range, parse_range, plan_past
 from sensor_storage.kafka.topics import TopicDirectory
-from sensor_storage.main import build_decoder, build_log_reader
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.held_staging import entries_now
 from sensor_storage.storage.holdings import Window

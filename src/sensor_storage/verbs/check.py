@@ -14,14 +14,10 @@ from sensor_storage.checks.registry import check_registry
 from sensor_storage.checks.service import check_answer, check_port
 from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
+from sensor_storage.consuming import registry_access
 from sensor_storage.errors import Usage
 from sensor_storage.kafka.registry import Registry
-from sensor_storage.main import (
-    build_store,
-    needs_cold_worker,
-    registry_access,
-    store_address,
-)
+from sensor_storage.main import build_store, needs_cold_worker, store_address
 from sensor_storage.serving import build_certificate, build_keys
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import is_owned

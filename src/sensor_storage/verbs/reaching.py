@@ -2,8 +2,8 @@
 
 from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
+from sensor_storage.consuming import build_log_reader
 from sensor_storage.errors import Transient
-from sensor_storage.main import build_log_reader
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.status import is_fresh, read_ingest
 from sensor_storage.verbs.options import Output

@@ -10,8 +10,9 @@ from sensor_storage.aggregation.check import adopt
 from sensor_storage.clock import SystemClock
 from sensor_storage.cold.recovery import Recovery
 from sensor_storage.config import Settings
+from sensor_storage.consuming import instance_id
 from sensor_storage.errors import Damaged
-from sensor_storage.main import aggregate_policy, build_store, instance_id
+from sensor_storage.main import aggregate_policy, build_store
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.hour_files import HourFile, describe

@@ -28,16 +28,12 @@ from sensor_storage.aggregation.raw_hours import LocalHours
 from sensor_storage.aggregation.samples import judge_by
 from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
+from sensor_storage.consuming import build_decoder, build_log_reader
 from sensor_storage.errors import Damaged
 from sensor_storage.kafka.holes import plan_holes, tree_bounds
 from sensor_storage.kafka.mend import Mended, Mender
 from sensor_storage.kafka.topics import TopicDirectory
-from sensor_storage.main import (
-    aggregate_policy,
-    build_decoder,
-    build_files,
-    build_log_reader,
-)
+from sensor_storage.main import aggregate_policy, build_files
 from sensor_storage.model import SensorHour, Source
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Disk

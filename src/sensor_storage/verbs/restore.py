@@ -19,10 +19,11 @@ from sensor_storage.cold.recovery import Recovery, plan_rewind
 from sensor_storage.cold.store import ColdStore, Refused
 from sensor_storage.cold.thaw import Thaw
 from sensor_storage.config import Settings
+from sensor_storage.consuming import build_log_reader, layout_of
 from sensor_storage.errors import Damaged, SensorStorageError, Transient, Usage
 from sensor_storage.kafka.rewind import plan_offsets, set_offsets
 from sensor_storage.kafka.topics import TopicDirectory
-from sensor_storage.main import build_files, build_log_reader, build_store, cold_place, layout_of
+from sensor_storage.main import build_files, build_store, cold_place
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.hour_files import HourFile, describe

@@ -8,8 +8,9 @@ import click
 from sensor_storage import log
 from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
+from sensor_storage.consuming import layout_of, member_name
 from sensor_storage.kafka.handover import leave_group
-from sensor_storage.main import build_store, layout_of, member_name, needs_cold_worker
+from sensor_storage.main import build_store, needs_cold_worker
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import own

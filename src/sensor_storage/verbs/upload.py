@@ -9,12 +9,7 @@ import click
 from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
 from sensor_storage.errors import Owned, Usage
-from sensor_storage.main import (
-    build_aggregator,
-    build_keepsakes,
-    build_store,
-    build_uploader,
-)
+from sensor_storage.main import build_aggregator, build_keepsakes, build_store, build_uploader
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout

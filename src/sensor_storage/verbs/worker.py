@@ -8,7 +8,7 @@ import click
 from sensor_storage import log
 from sensor_storage.config import Settings
 from sensor_storage.errors import SensorStorageError
-from sensor_storage.pipeline import Loop
+from sensor_storage.loop import Loop
 from sensor_storage.secrecy import without_secrets
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.processes import leave_words
@@ -16,7 +16,7 @@ from sensor_storage.supervisor import until_told, work
 from sensor_storage.verbs.options import settings_options
 
 _BUILDERS = {
-    "ingest": "sensor_storage.main:build_ingest",
+    "ingest": "sensor_storage.consuming:build_ingest",
     "maintain": "sensor_storage.main:build_maintain",
     "cold": "sensor_storage.main:build_cold",
     "api": "sensor_storage.serving:build_api",
