@@ -1,16 +1,13 @@
 """The page's state as its address, and back: a property of the module itself, run by node."""
 
-import json
-import os
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-ROOT = Path(__file__).parents[2]
+from support.page_modules import run_by_node
+
 THERE_AND_BACK = """
 import { leftOut, read, write } from "./src/link.ts";
 const views = JSON.parse(process.argv[1]);
@@ -61,7 +58,7 @@ def _views(draw: st.DrawFn) -> dict[str, Any]:
 @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(_views(), min_size=40, max_size=80))
 def test_every_state_comes_back_from_its_link(views: list[dict[str, Any]]) -> None:
-    for view, (link, found, left_out) in zip(views, _node(THERE_AND_BACK, views), strict=True):
+    for view, (link, found, left_out) in zip(views, run_by_node(THERE_AND_BACK, views), strict=True):
         assert found == view, link
         assert left_out == [], link
 
@@ -83,20 +80,4 @@ LINKS = {
 
 
 def test_what_a_link_says_in_vain_is_named() -> None:
-    assert dict(zip(LINKS, _node(LEFT_OUT, list(LINKS)), strict=True)) == LINKS
-
-
-def _node(program: str, argument: list[Any]) -> list[Any]:
-    """What a program that imports the page's modules prints."""
-    node = [str(ROOT / ".venv" / "bin" / "node"), "--no-warnings", "--input-type=module", "-e", program]
-    done = subprocess.run(
-        [*node, json.dumps(argument)],
-        cwd=ROOT / "web",
-        env={**os.environ, "TZ": "America/New_York"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found: list[Any] = json.loads(done.stdout)
-    return found
+    assert dict(zip(LINKS, run_by_node(LEFT_OUT, list(LINKS)), strict=True)) == LINKS

@@ -7,7 +7,7 @@ still names is used without asking the store.
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from threading import Lock, local
 from typing import Final, TypeVar
@@ -48,16 +48,16 @@ class ColdFiles:
 
     @contextmanager
     def looking(self) -> Iterator[None]:
-        """This thread looks for many files: it keeps its connection to the catalog, which is most of a look."""
-        if self._connection or not (database := _connected(self._layout.catalog)):
+        """This thread looks for many files: it keeps its connection to the catalog, once it has needed one."""
+        if self._look is not None:
             yield
             return
-        with closing(database):
-            self._kept.connection = database
+        with ExitStack() as look:
+            self._kept.look = look
             try:
                 yield
             finally:
-                del self._kept.connection
+                self._kept.look = self._kept.connection = None
 
     def find(self, path: Path) -> Path:
         """The path itself if the file is there, else that of a copy from the cold store.
@@ -122,16 +122,23 @@ class ColdFiles:
 
     def _receipt(self, name: str) -> str | None:
         with suppress(sqlite3.DatabaseError), self.looking():
-            if self._connection:
-                row = self._connection.execute(
-                    "SELECT digest FROM receipt WHERE name = ?", (name,)
-                ).fetchone()
+            if connection := self._connected():
+                row = connection.execute("SELECT digest FROM receipt WHERE name = ?", (name,)).fetchone()
                 return row[0] if row else None
         return None
 
     @property
-    def _connection(self) -> sqlite3.Connection | None:
-        return getattr(self._kept, "connection", None)
+    def _look(self) -> ExitStack | None:
+        return getattr(self._kept, "look", None)
+
+    def _connected(self) -> sqlite3.Connection | None:
+        """This look's connection to the catalog, if there is one that can be opened."""
+        known: sqlite3.Connection | None = getattr(self._kept, "connection", None)
+        if known is None and self._look is not None and self._layout.catalog.exists():
+            known = self._kept.connection = self._look.enter_context(
+                closing(connect_read_only(self._layout.catalog))
+            )
+        return known
 
     def _copy(self, digest: str) -> Path:
         return self._layout.cache / digest[:2] / f"{digest}.parquet"
@@ -180,10 +187,3 @@ class ColdFiles:
                 remove_hint(path)
                 held -= status.st_size
             self._held_bytes = held
-
-
-def _connected(catalog: Path) -> sqlite3.Connection | None:
-    """A connection to the catalog, if there is one that can be opened."""
-    with suppress(sqlite3.DatabaseError):
-        return connect_read_only(catalog) if catalog.exists() else None
-    return None

@@ -39,9 +39,11 @@ class ColumnCache:
             held = self._held.get(path)
             if held and held.state == state and not set(names).difference(held.table.column_names):
                 self._held.move_to_end(path)
-                return held.table.select(names)
+                return held.table if held.table.column_names == names else held.table.select(names)
         table = read_columns(path, names)
-        self._keep(path, _Held(state, table, table.nbytes + _COLUMN_BYTES * table.num_columns))
+        self._keep(
+            path, _Held(state, table, table.get_total_buffer_size() + _COLUMN_BYTES * table.num_columns)
+        )
         return table
 
     def _keep(self, path: Path, one: _Held) -> None:

@@ -155,7 +155,7 @@ class WindowReader:
                 carry = self._carry_of_files(one.series, hours.start, reach)
                 held = time_weighted(found, "minute", [carry], limit=self._limit)
                 tables = [to_table(found, held).select(self._columns)]
-            table = _within(pa.concat_tables(tables), whole) if tables else None
+            table = _within(pa.concat_tables(tables).combine_chunks(), whole) if tables else None
             if table:
                 yield self._named(one.series, table)
 
