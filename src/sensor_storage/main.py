@@ -68,10 +68,11 @@ def store_address(settings: Settings) -> tuple[str, int] | None:
     return azure_address(place) if place else None
 
 
-def build_store(settings: Settings, *, may_create: bool = True, may_mark: bool = False) -> ColdStore | None:
-    """The cold store, if there is one; `may_create` asks it, and so fails while it is away.
+def build_store(settings: Settings, *, may_create: bool = False, may_mark: bool = False) -> ColdStore | None:
+    """The cold store, if there is one; nothing is asked of it yet.
 
-    Whoever uploads may mark a folder as the store, at its first use.
+    Whoever writes may create its container where that is allowed, and whoever uploads mark a folder as the store,
+    both at the first use.
     """
     place = cold_place(settings)
     if place is None:
@@ -157,7 +158,7 @@ def build_cold(settings: Settings) -> ColdLoop:
     """The worker beside the cold store."""
     layout = layout_of(settings)
     catalog = Catalog(layout)
-    store = build_store(settings, may_mark=True)
+    store = build_store(settings, may_create=True, may_mark=True)
     return ColdLoop(
         layout=layout,
         clock=SystemClock(),

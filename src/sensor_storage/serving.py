@@ -36,7 +36,7 @@ class ApiLoop:
             stop=stop,
             parameters=aggregate_policy(self._settings).parameters,
             files=build_files(self._settings, layout_of(self._settings)),
-            store=build_store(self._settings, may_create=False),  # the API answers whatever the store does
+            store=build_store(self._settings),
             keys=build_keys(self._settings, self._clock),
             proxy=build_proxy(self._settings),
             requests_per_second=service.max_requests_per_second,

@@ -47,9 +47,9 @@ def line(azurite: Azurite) -> Iterator[Line]:
         yield one
 
 
-def plant_of(root: Path, line: Line, hours: int) -> Plant:
+def plant_of(root: Path, line: Line, hours: int, *, late: bool = False) -> Plant:
     """A plant with so many hours of two sensors in files, of which the store has none yet."""
-    plant = Plant(root, container(line, f"away-{next(_NAMES)}"))
+    plant = Plant(root, container(line, f"away-{next(_NAMES)}", late=late))
     for hour in range(hours):
         plant.arrive(range(hour * 10, hour * 10 + 10), hour=HOUR - hour)
     plant.compact()
@@ -87,6 +87,25 @@ def test_ten_minutes_of_trouble_cost_time_and_nothing_else(
     assert sorted(blobs(plant.store)) == before
     assert plant.clean(MUCH_LATER).removed == 100
     assert plant.offsets() == list(range(0, 500, 2))
+
+
+@pytest.mark.parametrize("fault", [SLOW_DOWN, FORBIDDEN])
+def test_a_container_that_may_be_made_is_waited_for_like_a_blob_and_made_once_the_store_is_there(
+    tmp_path: Path, line: Line, fault: Answer
+) -> None:
+    plant = plant_of(tmp_path, line, 20, late=True)
+    assert line.asked == []
+    line.fault = lambda asked: fault if asked.writes and "restype=container" in asked.path else None
+    for second in (0, 30, 60, 90):
+        report = plant.upload(LATER + second)
+        assert (report.uploaded, report.away) == (0, True)
+    asked = len(line.asked)
+    plant.upload(LATER + 91)
+    assert len(line.asked) == asked  # it is left alone for longer and longer
+    assert blobs(plant.store) == {}
+    line.fault = good
+    assert plant.upload_now().waiting == 0
+    assert sorted(blobs(plant.store)) == plant.local()
 
 
 def test_an_answer_lost_after_the_store_did_what_was_asked_is_looked_up(tmp_path: Path, line: Line) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sensor_storage.cold.connect import Place, open_store, parse_connection_string
+from sensor_storage.cold.connect import Place, open_store, parse_connection_string, place_of
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.cold.store import Changed, ColdStore, Refused
+from sensor_storage.config import load
 from sensor_storage.demo.azurite import ACCOUNT, KEY, Azurite
 from sensor_storage.demo.kafka_jars import cache_folder
 from sensor_storage.errors import Transient, Usage
@@ -151,6 +152,14 @@ def test_a_connection_string_is_taken_apart_and_never_shown() -> None:
         parse_connection_string("AccountKey=c2VjcmV0==")
     assert "c2VjcmV0" not in str(error.value)
     assert "c2VjcmV0" not in repr(Place("az://c", key="c2VjcmV0"))
+
+
+def test_a_container_can_be_made_by_a_key_or_token_alone_and_only_where_there_are_containers() -> None:
+    given = {"AZURE_CREATE_CONTAINER": "true", "AZURE_STORAGE_ACCOUNT": "plant"}
+    with pytest.raises(Usage, match="needs an account key or a SAS token"):
+        place_of(load(given).cold)
+    for more in ({"AZURE_STORAGE_KEY": KEY}, {"COLD_STORE_URL": "file:///mnt/cold"}):
+        assert place_of(load({**given, **more}).cold)
 
 
 @pytest.mark.parametrize("url", ["ftp://x", "nonsense", "http://host/x"])

@@ -3,7 +3,8 @@
 from datetime import timedelta
 from typing import Protocol
 
-from sensor_storage.cold.connect import Place, open_store
+from sensor_storage.cold.azure_rest import create_container
+from sensor_storage.cold.connect import Place, account_of, open_store
 from sensor_storage.cold.store import ColdStore
 from sensor_storage.demo.azurite import ACCOUNT, KEY
 
@@ -16,9 +17,16 @@ class Endpoint(Protocol):
 
 
 def container(
-    azurite: Endpoint, name: str, *, key: str = KEY, create: bool = True, max_retries: int = 1, tier: str = ""
+    azurite: Endpoint,
+    name: str,
+    *,
+    key: str = KEY,
+    create: bool = True,
+    late: bool = False,
+    max_retries: int = 1,
+    tier: str = "",
 ) -> ColdStore:
-    """A container of that name, made if it may be."""
+    """A container of that name, made if it may be: at once, or `late`, by the store itself."""
     place = Place(
         f"az://{name}",
         account=ACCOUNT,
@@ -29,4 +37,6 @@ def container(
         max_retries=max_retries,
         timeout=timedelta(seconds=20),
     )
+    if create and not late:
+        create_container(account_of(place), name)
     return open_store(place)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import formatdate
+from http.client import CONFLICT, HTTPException, responses
 from typing import Final
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
@@ -19,7 +20,14 @@ from sensor_storage.cold.store import Refused
 from sensor_storage.errors import Transient, Usage
 
 _API_VERSION: Final = "2021-12-02"
-_CONFLICT: Final = 409
+
+
+class Denied(OSError):
+    """The store's answer says no: its words have status and Azure's code."""
+
+    def __init__(self, error: HTTPError) -> None:
+        self.status, self.code = error.code, error.headers.get("x-ms-error-code") or ""
+        super().__init__(f"{self.status} {responses.get(self.status, '')} {self.code}".strip())
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +41,12 @@ class Account:
 
 
 def create_container(account: Account, container: str) -> None:
-    """PUT the container; one that is there already is fine. By account key or SAS token."""
-    if not account.key and not account.sas_token:
-        raise Usage(
-            "AZURE_CREATE_CONTAINER needs an account key or a SAS token",
-            hint=f"create it once: az storage container create --name {container}",
-        )
+    """PUT the container; one that is there already is fine. Denied where the store says no."""
     try:
         _put(account, container, {"restype": "container"}, {})
-    except HTTPError as error:
-        if error.code != _CONFLICT:
-            raise Refused(
-                f"create container {container}: {error.code} {error.reason}", hint="create it by hand"
-            ) from None
+    except Denied as error:
+        if error.code != "ContainerAlreadyExists":
+            raise
 
 
 def rehydrate(account: Account, container: str, name: str) -> None:
@@ -58,15 +59,13 @@ def rehydrate(account: Account, container: str, name: str) -> None:
     headers = {"x-ms-access-tier": "Hot", "x-ms-rehydrate-priority": "Standard"}
     try:
         _put(account, f"{container}/{quote(name)}", {"comp": "tier"}, headers)
-    except HTTPError as error:
-        if error.code != _CONFLICT:  # it is on its way already
-            raise Refused(
-                f"rehydrate {name}: {error.code} {error.reason}", hint="is the account one with tiers?"
-            ) from None
+    except Denied as error:
+        if error.status != CONFLICT:  # it is on its way already
+            raise Refused(f"rehydrate {name}: {error}", hint="is the account one with tiers?") from None
 
 
 def _put(account: Account, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> None:
-    """PUT with an empty body. HTTPError for an answer that says no."""
+    """PUT with an empty body. Denied for an answer that says no, Transient for none."""
     endpoint = account.endpoint or f"https://{account.name}.blob.core.windows.net"
     asked = "&".join(f"{key}={value}" for key, value in sorted(query.items()))
     url = f"{endpoint.rstrip('/')}/{path}?{asked}"
@@ -88,8 +87,9 @@ def _put(account: Account, path: str, query: Mapping[str, str], headers: Mapping
     try:
         with urlopen(Request(url, method="PUT", headers=sent), timeout=20):  # noqa: S310 - the endpoint set
             return
-    except HTTPError:
-        raise
-    except (URLError, OSError) as error:
+    except HTTPError as error:
+        with error:
+            raise Denied(error) from None
+    except (URLError, HTTPException, OSError) as error:
         why = error.reason if isinstance(error, URLError) else error
         raise Transient(f"{path}: {why}", hint="is the store reachable?") from None

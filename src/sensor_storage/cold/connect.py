@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -97,7 +98,7 @@ def place_of(cold: ColdSettings) -> Place | None:
     url = cold.store_url or (f"az://{cold.azure_container_name}" if account or given else None)
     if url is None:
         return None
-    return Place(
+    place = Place(
         url=url,
         account=account,
         key=cold.azure_storage_key.get_secret_value()
@@ -111,6 +112,12 @@ def place_of(cold: ColdSettings) -> Place | None:
         create_container=cold.azure_create_container,
         max_retries=cold.azure_max_retries,
     )
+    if place.create_container and urlsplit(url).scheme in AZURE_SCHEMES and not (place.key or place.sas_token):
+        raise Usage(
+            "AZURE_CREATE_CONTAINER needs an account key or a SAS token",
+            hint=f"create it once: az storage container create --name {container_of(place)}",
+        )
+    return place
 
 
 def open_url(url: str, environ: Mapping[str, str]) -> ColdStore:
@@ -140,7 +147,7 @@ def folder_of(url: str) -> Path | None:
 
 
 def open_store(place: Place) -> ColdStore:
-    """The store. Usage when the URL names none that is known; nothing is asked of it yet, but a new container."""
+    """The store. Usage when the URL names none that is known; nothing is asked of it yet."""
     if folder := folder_of(place.url):
         return DirectoryStore(folder)
     parts = urlsplit(place.url)
@@ -157,13 +164,17 @@ def open_store(place: Place) -> ColdStore:
         options["config"] = _azure(place)
         if place.endpoint.startswith("http://"):
             options["client_options"]["allow_http"] = True
-        if place.create_container:
-            create_container(account_of(place), parts.netloc)
     try:
         store = from_url(place.url, **options)
     except Exception as error:
         raise _unusable(place, error) from error
-    return ObjectStore(store, place.url, access_tier=place.access_tier)
+    make = partial(create_container, account_of(place), container_of(place))
+    return ObjectStore(
+        store,
+        place.url,
+        access_tier=place.access_tier,
+        make_container=make if place.create_container else None,
+    )
 
 
 def _unusable(place: Place, error: Exception) -> Usage:

@@ -13,9 +13,9 @@ from typing import Final
 import msgspec
 
 from sensor_storage.cold.manifests import FOLDER, encode_manifest, manifest_name
-from sensor_storage.cold.store import Changed, ColdStore
+from sensor_storage.cold.store import Changed, ColdStore, ShutOut
 from sensor_storage.cold.upload import UploadReport
-from sensor_storage.errors import Damaged, SensorStorageError
+from sensor_storage.errors import Damaged, SensorStorageError, Transient
 from sensor_storage.log import get
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.digests import file_digest, stored_digest
@@ -58,8 +58,7 @@ class Keepsakes:
         try:
             self._take_back(now, offsets)
         except SensorStorageError as error:
-            report.failed += 1
-            report.errors[self._document] = str(error)
+            _failed(report, self._document, error)
             return
         for path in self._files():
             name = f"{self._prefix}/{self._layout.relative(path)}"
@@ -68,13 +67,11 @@ class Keepsakes:
             except FileNotFoundError:
                 continue
             except SensorStorageError as error:
-                report.failed += 1
-                report.errors[name] = str(error)
+                _failed(report, name, error)
         try:
             self._tell_receipts(now)
         except SensorStorageError as error:
-            report.failed += 1
-            report.errors[f"{self._prefix}/{FOLDER}"] = str(error)
+            _failed(report, f"{self._prefix}/{FOLDER}", error)
         if not report.failed:
             self._publish(Published(now, self._group, offsets))
 
@@ -140,6 +137,13 @@ class Keepsakes:
             except Changed:
                 continue
             return blob.etag
+
+
+def _failed(report: UploadReport, name: str, error: SensorStorageError) -> None:
+    """With nothing else to upload too, a store that does not answer is told."""
+    report.failed += 1
+    report.errors[name] = str(error)
+    report.away = report.away or isinstance(error, Transient | ShutOut)
 
 
 def published(store: ColdStore) -> dict[str, Published]:

@@ -4,7 +4,7 @@ The client's own retries are few: a write that was applied and whose answer was 
 attempt as "somebody else wrote", which is why callers look after every error. Long waits are the upload queue's.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any, Final
 
@@ -46,12 +46,20 @@ _SHUT_OUT: Final = {
 
 
 class ObjectStore:
-    """Blobs in a container or bucket."""
+    """Blobs in a container or bucket; one that `make_container` may make is empty till the first write."""
 
-    def __init__(self, store: Any, url: str, *, access_tier: str = "") -> None:  # noqa: ANN401 - obstore's union
+    def __init__(
+        self,
+        store: Any,  # noqa: ANN401 - obstore's union
+        url: str,
+        *,
+        access_tier: str = "",
+        make_container: Callable[[], None] | None = None,
+    ) -> None:
         self._store = store
         self._url = url
         self._tier = access_tier
+        self._make_container = make_container
 
     @property
     def url(self) -> str:
@@ -64,7 +72,8 @@ class ObjectStore:
             try:
                 found = obstore.get(self._store, check_name(name), options={"head": True})
             except (NotFoundError, FileNotFoundError) as error:
-                _not_the_container(error)
+                if _has_no_container(error) and self._make_container is None:  # which is no answer
+                    raise
                 return None
             return _blob(found.meta, found.attributes)
 
@@ -74,7 +83,8 @@ class ObjectStore:
             try:
                 found = obstore.get(self._store, check_name(name))
             except (NotFoundError, FileNotFoundError) as error:
-                _not_the_container(error)
+                if _has_no_container(error) and self._make_container is None:  # which is no answer
+                    raise
                 return None
             for piece in found.stream(min_chunk_size=4 << 20):
                 into.write(piece)
@@ -83,20 +93,29 @@ class ObjectStore:
     def write(
         self, name: str, content: Content, *, replaces: str | None, metadata: Mapping[str, str]
     ) -> Blob:
-        """PUT on the condition that nothing is there, or what is replaced."""
+        """PUT on the condition that nothing is there, or what is replaced; first the container, if it may be."""
         attributes: dict[str, str] = {_PREFIX + key: value for key, value in metadata.items()}
         if self._tier:
             attributes["Storage-Class"] = self._tier
         with self._meaning("write", name):
-            done = obstore.put(
-                self._store,
-                check_name(name),
-                content,
-                attributes=attributes,
-                mode="create" if replaces is None else self._in_place_of(name, replaces),
-                use_multipart=False,
-            )
+            try:
+                done = self._put(name, content, attributes, replaces)
+            except (NotFoundError, FileNotFoundError) as error:
+                if self._make_container is None or not _has_no_container(error):
+                    raise
+                self._make_container()
+                done = self._put(name, content, attributes, replaces)
         return Blob(name, len(content), str(done["e_tag"]), 0.0, dict(metadata))
+
+    def _put(self, name: str, content: Content, attributes: dict[str, str], replaces: str | None) -> Any:  # noqa: ANN401 - obstore's answer
+        return obstore.put(
+            self._store,
+            check_name(name),
+            content,
+            attributes=attributes,
+            mode="create" if replaces is None else self._in_place_of(name, replaces),
+            use_multipart=False,
+        )
 
     def _in_place_of(self, name: str, etag: str) -> Any:  # noqa: ANN401 - obstore's condition
         """The condition that the blob is the one with that ETag; Google knows it by its generation alone."""
@@ -110,10 +129,14 @@ class ObjectStore:
     def pages(self, prefix: str) -> Iterator[list[Blob]]:
         """List; folders of a hierarchical namespace have no size and are left out."""
         with self._meaning("list", prefix):
-            for page in obstore.list(self._store, prefix or None, chunk_size=PAGE):
-                found = [_blob(meta, {}) for meta in page if meta["size"]]
-                if found:
-                    yield found
+            try:
+                for page in obstore.list(self._store, prefix or None, chunk_size=PAGE):
+                    found = [_blob(meta, {}) for meta in page if meta["size"]]
+                    if found:
+                        yield found
+            except BaseError as error:
+                if self._make_container is None or not _has_no_container(error):
+                    raise
 
     def delete(self, name: str) -> None:
         """DELETE."""
@@ -147,10 +170,8 @@ def _reaction(act: str, error: Exception) -> SensorStorageError:
     return Transient(f"{act}: {text[:300]}", hint="is the store reachable? `sensor-storage check` looks")
 
 
-def _not_the_container(error: Exception) -> None:
-    """A missing blob is an answer; a missing container is not."""
-    if "ContainerNotFound" in str(error) or "NoSuchBucket" in str(error):
-        raise error
+def _has_no_container(error: Exception) -> bool:
+    return "ContainerNotFound" in str(error) or "NoSuchBucket" in str(error)
 
 
 def _blob(meta: Any, attributes: Any) -> Blob:  # noqa: ANN401 - obstore's mappings

@@ -67,7 +67,7 @@ def _show(output: Output, finding: Finding) -> None:
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
-    build_store(settings, may_create=False)
+    build_store(settings)
     yield good("settings", f"{len(settings.origins)} given, all good")
     try:
         build_keys(settings, SystemClock())
@@ -122,7 +122,7 @@ def _service_or_port(settings: Settings) -> Iterator[Finding]:
 
 
 def _cold(settings: Settings) -> Iterator[Finding]:
-    store = build_store(settings)
+    store = build_store(settings, may_create=True)
     if store is None:
         yield good("cold store", "none is set: nothing is uploaded, and nothing ever removed here")
         return

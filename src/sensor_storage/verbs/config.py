@@ -60,7 +60,7 @@ def show(output: Output, settings: Settings, *, changed: bool) -> None:
 @settings_options
 def check(output: Output, settings: Settings) -> None:
     """Check the settings; nothing is started and nobody is asked."""
-    build_store(settings, may_create=False)
+    build_store(settings)
     given, known = len(settings.origins), len(entries())
     output.summary(
         {"good": True, "given": given, "settings": known, "warnings": list(settings.warnings)},

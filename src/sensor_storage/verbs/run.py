@@ -52,7 +52,7 @@ def command(
     log.configure(settings.log.level, settings.log.format)
     stop = until_told()
     layout = layout_of(settings)
-    build_store(settings, may_create=False)  # before anything is begun, is it one that may be written to?
+    build_store(settings)  # before anything is begun, is it one that may be written to?
     disk = Disk(layout.root)
     disk.check_one_file_system([layout.raw, layout.staging, layout.dead_letters, layout.ledger, layout.run])
     with own(layout, wait_seconds=_TAKE_OVER_SECONDS) as lock:

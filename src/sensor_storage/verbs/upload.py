@@ -49,7 +49,7 @@ def command(output: Output, settings: Settings, dry_run: bool) -> int:
 
 
 def _upload(output: Output, settings: Settings, layout: Layout) -> dict[str, Any]:
-    store = build_store(settings, may_mark=True)
+    store = build_store(settings, may_create=True, may_mark=True)
     if store is None:
         raise Usage("no cold store is set", hint="set COLD_STORE_URL or AZURE_STORAGE_ACCOUNT")
     try:
