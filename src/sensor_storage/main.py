@@ -14,13 +14,12 @@ from sensor_storage.aggregation.samples import judge_by
 from sensor_storage.aggregation.stage import AggregatePolicy, Aggregator
 from sensor_storage.aggregation.windows import LEVELS
 from sensor_storage.clock import SystemClock
-from sensor_storage.cold.apart import check_apart
 from sensor_storage.cold.cleanup import Cleaner, CleanupPolicy
 from sensor_storage.cold.connect import Place, azure_address, folder_of, open_store, place_of
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.cold.keepsakes import Keepsakes
-from sensor_storage.cold.mark import Mark
+from sensor_storage.cold.mark import open_folder
 from sensor_storage.cold.removal import Removal, Remover
 from sensor_storage.cold.store import ColdStore
 from sensor_storage.cold.thaw import Thaw
@@ -68,25 +67,28 @@ def store_address(settings: Settings) -> tuple[str, int] | None:
     return azure_address(place) if place else None
 
 
-def build_store(settings: Settings, *, may_create: bool = False, may_mark: bool = False) -> ColdStore | None:
+def build_store(
+    settings: Settings, *, may_create: bool = False, may_mark: bool = False, may_be_new: bool = True
+) -> ColdStore | None:
     """The cold store, if there is one; nothing is asked of it yet.
 
     Whoever writes may create its container where that is allowed, and whoever uploads mark a folder as the store,
-    both at the first use.
+    both at the first use. For whoever needs what was uploaded it may not be a new one.
     """
     place = cold_place(settings)
     if place is None:
         return None
     place = replace(place, create_container=place.create_container and may_create)
-    return _opened(settings, place, may_mark=may_mark)
+    return _opened(settings, place, may_mark=may_mark, may_be_new=may_be_new)
 
 
-def _opened(settings: Settings, place: Place, *, may_mark: bool = False) -> ColdStore:
-    folder, layout = folder_of(place.url), layout_of(settings)
+def _opened(
+    settings: Settings, place: Place, *, may_mark: bool = False, may_be_new: bool = True
+) -> ColdStore:
+    folder = folder_of(place.url)
     if folder is None:
         return open_store(place)
-    check_apart(folder, layout)
-    return DirectoryStore(folder, check=Mark(folder, layout, may_make=may_mark).check)
+    return open_folder(folder, layout_of(settings), may_mark=may_mark, may_be_new=may_be_new)
 
 
 def build_files(settings: Settings, layout: Layout) -> ColdFiles | None:

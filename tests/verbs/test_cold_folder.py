@@ -1,5 +1,6 @@
 """A folder as cold store, as an operator may set it wrong: told before anything is read, written or removed."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,25 @@ from sensor_storage.cold.apart import check_apart
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.errors import Usage
 from sensor_storage.storage.layout import Layout
+from sensor_storage.verbs import restore
 from support.cold import Plant, directory
 from support.command import Run
 from support.sending import sender
 
 
-@pytest.mark.parametrize("verb", ["check --only cold", "run", "upload", "cleanup", "verify --cold"])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "check --only cold",
+        "run",
+        "upload",
+        "cleanup",
+        "verify --cold",
+        "rebuild",
+        "restore",
+        "restore --rewind",
+    ],
+)
 @pytest.mark.parametrize("inside", ["", "raw", "raw/press-1", "staging/x"])
 def test_a_cold_store_that_is_the_data_directory_is_refused_by_every_verb_and_every_reading_stays(
     run: Run, layout: Layout, monkeypatch: pytest.MonkeyPatch, verb: str, inside: str
@@ -114,3 +128,86 @@ def test_verbs_say_that_the_folder_uploaded_to_is_not_mounted_and_make_none(
     cold.with_name("away").rename(cold)
     assert run("cleanup").code == 0
     assert not plant.local()
+
+
+@pytest.fixture
+def uploaded(run: Run, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that has all files of the data directory, where none is left."""
+    plant = Plant(layout.root, directory(layout.root.parent))
+    plant.arrive(range(10))
+    plant.compact()
+    plant.close()
+    monkeypatch.setenv("CLEANUP_AGE_DAYS", "0")
+    monkeypatch.setenv("COLD_STORE_URL", (layout.root.parent / "cold").as_uri())
+    assert (run("upload").code, run("cleanup").code) == (0, 0)
+    return layout.root.parent / "cold"
+
+
+def content(root: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("instead", ["nothing", "an empty folder"])
+@pytest.mark.parametrize("verb", ["restore", "restore --dry-run", "restore --into week"])
+def test_files_come_back_only_from_the_folder_they_went_to(
+    run: Run, layout: Layout, uploaded: Path, instead: str, verb: str
+) -> None:
+    uploaded.rename(uploaded.with_name("away"))
+    if instead == "an empty folder":
+        uploaded.mkdir()
+    before = content(layout.root)
+    done = run(*verb.split())
+    assert (done.code, "mounted?" in done.err) == (4, True)
+    assert content(layout.root) == before
+    assert not list(uploaded.glob("*")) + list(layout.root.parent.glob("week"))
+    shutil.rmtree(uploaded, ignore_errors=True)
+    uploaded.with_name("away").rename(uploaded)
+    assert run(*verb.split()).code == 0
+
+
+@pytest.mark.parametrize("instead", ["nothing", "an empty folder"])
+@pytest.mark.parametrize("words", ["", "--dry-run", "--service one"])
+def test_a_new_disk_takes_no_unmounted_share_for_a_store_that_has_nothing(
+    run: Run, layout: Layout, uploaded: Path, instead: str, words: str
+) -> None:
+    shutil.rmtree(layout.root)
+    uploaded.rename(uploaded.with_name("away"))
+    if instead == "an empty folder":
+        uploaded.mkdir()
+    done = run("restore", "--rewind", *words.split())
+    assert done.code == 4
+    assert f"{uploaded} is no store: nothing was ever uploaded there" in done.err
+    assert "mounted" in done.err
+    assert not layout.root.exists()
+    assert not list(uploaded.glob("*"))
+
+
+def test_a_store_that_no_service_published_to_is_told_as_such(
+    run: Run, layout: Layout, uploaded: Path
+) -> None:
+    shutil.rmtree(layout.root)
+    shutil.rmtree(uploaded / "services")
+    done = run("restore", "--rewind")
+    assert done.code == 2
+    assert f"no service has published safe offsets in {uploaded.as_uri()}" in done.err
+    assert not layout.root.exists()
+
+
+def test_a_share_that_goes_while_a_new_disk_is_made_is_missed_and_the_next_call_makes_it_whole(
+    run: Run, layout: Layout, uploaded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(layout.root)
+
+    def goes(*_: object) -> None:
+        uploaded.rename(uploaded.with_name("away"))
+        uploaded.mkdir()
+
+    monkeypatch.setattr(restore, "_offsets", lambda *_: {})
+    monkeypatch.setattr(restore, "_set_back", goes)
+    done = run("restore", "--rewind")
+    assert (done.code, "mounted?" in done.err) == (4, True)
+    uploaded.rmdir()
+    uploaded.with_name("away").rename(uploaded)
+    monkeypatch.setattr(restore, "_set_back", lambda *_: None)
+    done = run("restore", "--rewind", "--json")
+    assert (done.code, done.lines()[-1]["files"]) == (0, 2)

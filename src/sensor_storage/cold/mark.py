@@ -3,7 +3,8 @@
 A share that is not mounted looks like an empty folder. So the store has a random word in it, and the data directory
 remembers that word. Where they differ, or one that was uploaded to has none, the store is away and nothing is made
 there. A folder that was never uploaded to gets its mark at the first use, as does one of an earlier version, which
-has blobs; a data directory that lost its word learns it again from the folder.
+has blobs; a data directory that lost its word learns it again from the folder. Whoever wants to read what must be
+there, for a lost disk or without a data directory, takes no folder for a new store.
 """
 
 import sqlite3
@@ -12,20 +13,33 @@ from contextlib import closing
 from pathlib import Path
 from threading import Lock
 
-from sensor_storage.cold.directory import OWN, files_below, locked
+from sensor_storage.cold.apart import check_apart
+from sensor_storage.cold.directory import OWN, DirectoryStore, files_below, locked
 from sensor_storage.cold.store import Away
 from sensor_storage.storage.catalog import connect_read_only
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
 
 
-class Mark:
-    """Is the folder the store of this data directory? `may_make` it so where neither knows the other yet."""
+def open_folder(
+    store: Path, layout: Layout, *, may_mark: bool = False, may_be_new: bool = True
+) -> DirectoryStore:
+    """The folder as the data directory's store. Usage unless it is apart; each use raises Away as `Mark` says."""
+    check_apart(store, layout)
+    return DirectoryStore(store, check=Mark(store, layout, may_make=may_mark, may_be_new=may_be_new).check)
 
-    def __init__(self, store: Path, layout: Layout, *, may_make: bool) -> None:
+
+class Mark:
+    """Is the folder the store of this data directory? `may_make` it so where neither knows the other yet.
+
+    Without `may_be_new` one that was never uploaded to is none.
+    """
+
+    def __init__(self, store: Path, layout: Layout, *, may_make: bool, may_be_new: bool = True) -> None:
         self._store = store
         self._layout = layout
         self._may_make = may_make
+        self._may_be_new = may_be_new
         self._path = store / OWN / "id"
         self._making = Lock()
 
@@ -38,9 +52,15 @@ class Mark:
             why = "is another store than the one uploaded to" if found else "has not the store's mark"
             word = f"cp {self._layout.cold_store_id} {self._path}"
             raise self._away(why, word)
-        if not found and self._was_uploaded_to() and not self._has_blobs():
-            word = f"mkdir -p {self._path.parent}; uuidgen > {self._path}"
-            raise self._away("is empty, and receipts say that it was uploaded to", word)
+        if not found and not self._has_blobs():
+            if self._was_uploaded_to():
+                word = f"mkdir -p {self._path.parent}; uuidgen > {self._path}"
+                raise self._away("is empty, and receipts say that it was uploaded to", word)
+            if not self._may_be_new:
+                raise Away(
+                    f"{self._store} is no store: nothing was ever uploaded there",
+                    hint="is the share mounted, and is this the folder the service uploads to?",
+                )
         if self._may_make:
             self._make()
 

@@ -13,6 +13,7 @@ import click
 from sensor_storage.clock import SystemClock
 from sensor_storage.cold.azure_rest import rehydrate
 from sensor_storage.cold.connect import account_of, container_of
+from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.cold.keepsakes import Published, published
 from sensor_storage.cold.recovery import Recovery, plan_rewind
@@ -80,7 +81,7 @@ def command(
     dry_run: bool,
 ) -> int:
     """Bring readings back from the cold store."""
-    store = build_store(settings)
+    store = build_store(settings, may_be_new=False)
     if store is None:
         raise Usage("no cold store is set", hint="set COLD_STORE_URL or AZURE_STORAGE_ACCOUNT")
     if rewind:
@@ -88,6 +89,7 @@ def command(
             raise Usage("--rewind takes all of a disk", hint="leave out the other options")
         return _rewind(output, settings, store, service, dry_run=dry_run)
     layout = data_layout(settings)
+    _check(store)
     if not layout.catalog.exists():
         raise Usage(
             "there is no catalog, so nothing is known of the cold store",
@@ -106,6 +108,12 @@ def command(
     if thaw:
         return _rehydrate(output, settings, layout, wanted)
     return _bring(output, settings, layout, wanted, into)
+
+
+def _check(store: ColdStore | None) -> None:
+    """Away where a folder is not the store, before anything is done with it."""
+    if isinstance(store, DirectoryStore):
+        store.check()
 
 
 def _wanted(
@@ -187,6 +195,11 @@ def _rehydrate(output: Output, settings: Settings, layout: Layout, wanted: list[
 def _rewind(output: Output, settings: Settings, store: ColdStore, service: str, *, dry_run: bool) -> int:
     layout = layout_of(settings)
     documents = published(store)
+    if not documents:
+        raise Usage(
+            f"no service has published safe offsets in {store.url}",
+            hint="is this the store that the lost disk was uploaded to?",
+        )
     name = _service(settings, layout, documents, service)
     layout.root.mkdir(parents=True, exist_ok=True)
     if not Recovery.may_begin(layout):
@@ -217,6 +230,9 @@ def _rewind(output: Output, settings: Settings, store: ColdStore, service: str, 
                 " nothing was changed",
             )
             return 0
+        _check(
+            build_store(settings, may_mark=True, may_be_new=False)
+        )  # a share that goes meanwhile is missed
         recovery.begin()
         _set_back(output, settings, offsets)
         if not settings.kafka.group_instance_id:
