@@ -14,6 +14,7 @@ from sensor_storage.client import Plant, connect
 from sensor_storage.clock import SystemClock
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.cold.keepsakes import Keepsakes
+from sensor_storage.cold.mark import open_folder
 from sensor_storage.cold.upload import UploadReport
 from sensor_storage.errors import NoColdStore, SensorStorageError, Transient, Usage
 from sensor_storage.query.times import as_text
@@ -107,6 +108,54 @@ def test_an_answer_that_needs_a_cold_store_nobody_set_is_an_error_and_never_fewe
         there.latest()
     with pytest.raises(NoColdStore):
         there.query(resolution="day", tz="Asia/Kolkata", **SPAN)
+
+
+@pytest.mark.parametrize("remembered", [True, False])
+@pytest.mark.parametrize("named", [True, False])
+def test_an_unmounted_share_is_no_store_that_lost_its_blobs(
+    tmp_path: Path, layout: Layout, *, remembered: bool, named: bool
+) -> None:
+    """Whether the data directory remembers the store's word or only has receipts."""
+    cold, root = tmp_path / "store", tmp_path / "data"
+    with closing(ColdPlant(root, open_folder(cold, Layout(root / "raw"), may_mark=True))) as plant:
+        stage(plant.layout, readings_at(ROWS, range(len(ROWS))), number=1, start=0, stop=len(ROWS))
+        plant.all_stages()
+        plant.clean()
+        told_to_be_at(plant, cold.as_uri())
+        if not remembered:
+            plant.layout.cold_store_id.unlink()
+    cold.rename(tmp_path / "away")
+    cold.mkdir()
+    asked = {**SPAN, "resolution": "raw"}
+    there = connect(root, cold_store=cold.as_uri() if named else None)
+    for ask in (there.latest, lambda: there.query(**asked)):
+        with pytest.raises(Transient) as caught:
+            ask()
+        assert "mounted?" in caught.value.hint
+    cold.rmdir()
+    (tmp_path / "away").rename(cold)
+    whole = connect(layout.root).query(**asked).to_pylist()
+    assert connect(root, cold_store=cold.as_uri() if named else None).query(**asked).to_pylist() == whole
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_a_share_that_is_not_mounted_is_told_apart_from_a_store_that_has_nothing(
+    tmp_path: Path, *, made: bool
+) -> None:
+    cold = tmp_path / "cold"
+    if made:
+        cold.mkdir()
+    with pytest.raises(Transient, match="nothing was ever uploaded there") as caught:
+        connect(cold.as_uri())
+    assert "mounted" in caught.value.hint
+    assert list(tmp_path.rglob("*")) == [cold] * made
+    open_folder(cold, Layout(tmp_path / "data" / "raw"), may_mark=True).check()
+    assert connect(cold.as_uri()).assets() == []
+
+
+def test_a_data_directory_is_not_its_own_cold_store(layout: Layout) -> None:
+    with pytest.raises(Usage, match="its own copy there"):
+        connect(layout.root, cold_store=layout.root.as_uri())
 
 
 def test_files_that_are_here_need_no_cold_store_whatever_the_catalog_says(

@@ -124,7 +124,7 @@ def connect(
     if str(place).startswith(("http://", "https://")):
         return _Service(str(place).rstrip("/"))
     if "://" in str(place):
-        return _Store(open_url(str(place), os.environ), parameters)
+        return _Store(str(place), parameters)
     layout = Layout(Path(place).absolute() / "raw")
     if not layout.root.is_dir():
         raise Usage(f"{layout.root} is not there", hint="name the data directory, or the service's address")
@@ -134,7 +134,7 @@ def connect(
 
 
 def _cold_files(layout: Layout, store: ColdStore | str | None) -> ColdFiles:
-    opened = open_url(store, os.environ) if isinstance(store, str) else store or folder_told(layout)
+    opened = open_url(store, os.environ, layout) if isinstance(store, str) else store or folder_told(layout)
     return ColdFiles(layout, opened, SystemClock(), _CACHE_BYTES)
 
 
@@ -201,10 +201,11 @@ class _Directory(_Base):
 class _Store(_Directory):
     """Reads a cold store. What it knows and fetches of it is in a folder that goes with it."""
 
-    def __init__(self, store: ColdStore, parameters: Parameters | None) -> None:
+    def __init__(self, url: str, parameters: Parameters | None) -> None:
         folder = Path(mkdtemp(prefix="sensor-storage-"))
         weakref.finalize(self, rmtree, folder, ignore_errors=True)
         layout = Layout(folder / "raw")
+        store = open_url(url, os.environ, layout, may_be_new=False)
         self._warnings = learn(layout, store, SystemClock().now())
         super().__init__(layout, parameters, _cold_files(layout, store))
 

@@ -14,6 +14,7 @@ from obstore.store import from_url
 
 from sensor_storage.cold.azure_rest import Account, create_container
 from sensor_storage.cold.directory import DirectoryStore
+from sensor_storage.cold.mark import open_folder
 from sensor_storage.cold.objects import ObjectStore
 from sensor_storage.cold.store import ColdStore
 from sensor_storage.config import azure
@@ -112,7 +113,11 @@ def place_of(cold: ColdSettings) -> Place | None:
         create_container=cold.azure_create_container,
         max_retries=cold.azure_max_retries,
     )
-    if place.create_container and urlsplit(url).scheme in AZURE_SCHEMES and not (place.key or place.sas_token):
+    if (
+        place.create_container
+        and urlsplit(url).scheme in AZURE_SCHEMES
+        and not (place.key or place.sas_token)
+    ):
         raise Usage(
             "AZURE_CREATE_CONTAINER needs an account key or a SAS token",
             hint=f"create it once: az storage container create --name {container_of(place)}",
@@ -120,8 +125,10 @@ def place_of(cold: ColdSettings) -> Place | None:
     return place
 
 
-def open_url(url: str, environ: Mapping[str, str]) -> ColdStore:
+def open_url(url: str, environ: Mapping[str, str], layout: Layout, *, may_be_new: bool = True) -> ColdStore:
     """The store of a URL for those who only read it, with the credentials the environment has for it."""
+    if folder := folder_of(url):
+        return open_folder(folder, layout, may_be_new=may_be_new)
     azure = {name: value for name, value in environ.items() if name.startswith("AZURE_")}
     place = place_of(load(azure, env_file=Path(os.devnull)).cold) or Place(url)
     return open_store(replace(place, url=url, create_container=False))
@@ -131,7 +138,7 @@ def folder_told(layout: Layout) -> ColdStore | None:
     """The folder the directory's service last said it uploads to; None where it is none, or not to be seen here."""
     told = read_cold(layout)
     folder = folder_of(told.url) if told else None
-    return DirectoryStore(folder) if folder and folder.is_dir() else None
+    return open_folder(folder, layout) if folder and folder.is_dir() else None
 
 
 def folder_of(url: str) -> Path | None:
