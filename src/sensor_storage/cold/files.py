@@ -60,12 +60,18 @@ class ColdFiles:
                 self._kept.look = self._kept.connection = None
 
     def find(self, path: Path) -> Path:
-        """The path itself if the file is there, else that of a copy from the cold store.
+        """The path itself if the file is there, else that of a sound copy from the cold store.
 
         FileNotFoundError where neither this disk nor a receipt knows it. DamagedBlob where its blob is missing or
         not what was written. Transient while the store is away,
         Refused when it will not give the blob, for one that is archived; NoColdStore where none is set.
         """
+        found = self._found(path)
+        with suppress(FileNotFoundError):
+            return self._found(path) if self._thrown_away(found) else found
+        return self._found(path)  # another reader has thrown it away, or made room
+
+    def _found(self, path: Path) -> Path:
         if path.exists():
             return path
         name = self._layout.relative(path)
@@ -87,13 +93,31 @@ class ColdFiles:
         """What `open_` makes of the file, or of a copy of it. Errors as of `find`.
 
         Between the look and the opening the file may go to the cold store, and a copy out of the cache: then it is
-        looked for again.
+        looked for again. A copy that was damaged here is brought once more.
         """
+        again = False
         for _ in range(_LOOKS - 1):
-            found = self.find(path)
+            found = self._found(path)
             with suppress(FileNotFoundError):
-                return open_(found)
+                try:
+                    return open_(found)
+                except Damaged:
+                    if again or not self._thrown_away(found):
+                        raise
+                    again = True
         return open_(self.find(path))
+
+    def _thrown_away(self, found: Path) -> bool:
+        """Was it a copy whose bytes have changed here? It is gone then: what the store has may be whole."""
+        if not found.is_relative_to(self._layout.cache):
+            return False
+        try:
+            if file_digest(found) == found.stem:
+                return False
+        except Damaged:
+            pass
+        remove_hint(found)
+        return True
 
     def check_reach(self, paths: Iterable[Path]) -> None:
         """NoColdStore, with their number, where some of the files are in a cold store that is not set."""
@@ -105,7 +129,7 @@ class ColdFiles:
 
     def _out_of_reach(self, path: Path) -> bool:
         try:
-            self.find(path)
+            self._found(path)
         except NoColdStore:
             return True
         except FileNotFoundError:
