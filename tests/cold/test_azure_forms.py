@@ -19,7 +19,7 @@ FOLDERS = """<?xml version="1.0" encoding="utf-8"?><EnumerationResults><Prefix>r
 <NextMarker/></EnumerationResults>"""
 ENTRY = """<Blob><Name>{name}</Name><Properties><Creation-Time>Thu, 26 Nov 2026 15:00:00 GMT</Creation-Time>
 <Last-Modified>Thu, 26 Nov 2026 15:00:00 GMT</Last-Modified><Etag>0x1</Etag><ResourceType>{kind}</ResourceType>
-<Content-Length>{size}</Content-Length><Content-Type/><BlobType>BlockBlob</BlobType></Properties></Blob>"""
+<Content-Length>{size}</Content-Length><AccessTier>Cold</AccessTier><Content-Type/><BlobType>BlockBlob</BlobType></Properties></Blob>"""
 
 
 class Azure(ThreadingHTTPServer):
@@ -137,5 +137,11 @@ def test_folders_of_a_hierarchical_namespace_are_no_blobs(
     azure.listed = FOLDERS.format(
         "".join(ENTRY.format(name=name, kind=kind, size=size) for name, kind, size in entries)
     )
+    key = Place("az://plant", account="plant", key="a2V5", endpoint=f"{azure.address}/plant")
     listed = [blob for page in azure.store().pages("raw/") for blob in page]
-    assert [(blob.name, blob.size_bytes) for blob in listed] == [("raw/press-1/x.parquet", 7)]
+    by_identity, by_key = (
+        store.page("raw/", cursor="", limit=10).blobs for store in (azure.store(), open_store(key))
+    )
+    for found in (listed, by_identity, by_key):
+        assert [(blob.name, blob.size_bytes) for blob in found] == [("raw/press-1/x.parquet", 7)]
+    assert (by_identity[0].tier, by_key[0].tier) == (None, "Cold")

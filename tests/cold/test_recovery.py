@@ -10,7 +10,7 @@ import pytest
 from sensor_storage.api.snapshot import Meter, Snapshot, oldest_unsafe_hour
 from sensor_storage.clock import SystemClock
 from sensor_storage.cold.audit import Audit
-from sensor_storage.cold.azure_rest import _put, rehydrate
+from sensor_storage.cold.azure_rest import _ask, rehydrate
 from sensor_storage.cold.connect import Place, account_of
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.cold.keepsakes import Keepsakes, published
@@ -344,7 +344,9 @@ def test_an_archived_blob_is_refused_with_the_remedy_and_can_be_asked_for(tmp_pa
         store = container(azurite, "archive")
         account = account_of(Place("az://archive", ACCOUNT, KEY, endpoint=azurite.endpoint))
         store.write("raw/a%20b/x.parquet", b"content", replaces=None, metadata={})
-        _put(account, "archive/raw/a%2520b/x.parquet", {"comp": "tier"}, {"x-ms-access-tier": "Archive"})
+        _ask(
+            "PUT", account, "archive/raw/a%2520b/x.parquet", {"comp": "tier"}, {"x-ms-access-tier": "Archive"}
+        )
         with pytest.raises(Refused, match="Archived") as refused:
             store.download("raw/a%20b/x.parquet", BytesIO())
         assert "restore --rehydrate" in refused.value.hint

@@ -1,8 +1,10 @@
 """The contract of every cold store: one suite for a folder and for Azure Blob Storage as Azurite has it."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from io import BytesIO
 from itertools import count
 from pathlib import Path
@@ -12,13 +14,14 @@ import pytest
 
 from sensor_storage.cold.connect import Place, open_store, parse_connection_string, place_of
 from sensor_storage.cold.directory import DirectoryStore
-from sensor_storage.cold.store import Changed, ColdStore, Refused
+from sensor_storage.cold.store import Changed, ColdStore, Page, Refused
 from sensor_storage.config import load
 from sensor_storage.demo.azurite import ACCOUNT, KEY, Azurite
 from sensor_storage.demo.kafka_jars import cache_folder
 from sensor_storage.errors import Transient, Usage
 from support.azurite import container
 from support.cloud import SLOW_DOWN, Answer, Asked, Cut, line_to
+from support.opened import opening
 
 _NAMES = count()
 
@@ -94,6 +97,92 @@ def test_a_list_names_what_is_below_a_folder_in_order_with_the_same_etags(store:
         written[blob.name].etag.strip('"') for blob in listed
     ]
     assert sorted(blob.name for page in store.pages("") for blob in page) == sorted(written)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 100])
+def test_pages_are_the_list_in_pieces_each_from_where_the_one_before_ended(
+    store: ColdStore, limit: int
+) -> None:
+    names = ["a", "b-", "b/1-", "b/1.x", "b/1/x", "b/1/z", "b/10/x", "b/2", "c/1/x"]
+    for name in names:
+        store.write(name, b"x", replaces=None, metadata={})
+    for prefix in ("", "b/", "b/1/", "d/"):
+        expected = [name for name in names if name.startswith(prefix)]
+        found = list(paged(store, prefix, limit))
+        assert [blob.name for page in found for blob in page.blobs] == expected
+        assert len(found) <= max(1, -(-len(expected) // limit))
+
+
+def paged(store: ColdStore, prefix: str, limit: int) -> Iterator[Page]:
+    """Page after page; one that did not come is asked for again."""
+    cursor: str | None = ""
+    while cursor is not None:
+        try:
+            page = store.page(prefix, cursor=cursor, limit=limit)
+        except Transient:
+            continue
+        yield page
+        cursor = page.next
+
+
+def test_a_page_tells_the_tier_where_the_store_does(tmp_path: Path, azurite: Azurite) -> None:
+    for tier, told in (("", "Hot"), ("Cool", "Cool")):
+        store = container(azurite, f"contract-tier-{told.lower()}", tier=tier)
+        store.write("x", b"x", replaces=None, metadata={})
+        (blob,) = store.page("", cursor="", limit=10).blobs
+        listed = next(iter(store.pages("")))[0]
+        assert (blob.tier, replace(blob, tier=None)) == (told, listed)
+    folder = DirectoryStore(tmp_path)
+    folder.write("x", b"x", replaces=None, metadata={})
+    assert folder.page("", cursor="", limit=10).blobs[0].tier is None
+
+
+def test_each_page_of_a_folder_of_twenty_thousand_looks_at_as_much_as_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for asset in range(20):
+        for hour in range(50):
+            folder = tmp_path / f"raw/press-{asset:02}/2026/11/{hour // 24 + 1:02}/{hour % 24:02}"
+            folder.mkdir(parents=True)
+            for sensor in range(20):
+                (folder / f"sensor-{sensor:02}.parquet").touch()
+    store, looked, costs, names = DirectoryStore(tmp_path), Counter[str](), [], list[str]()
+    cursor: str | None = ""
+    stat = Path.stat
+    monkeypatch.setattr(
+        Path, "stat", lambda *words, **more: (looked.update(["stat"]), stat(*words, **more))[1]
+    )
+    while cursor is not None:
+        with opening(tmp_path) as opened:
+            page = store.page("raw/", cursor=cursor, limit=1000)
+        costs.append((looked["stat"], len(opened.listed)))
+        looked.clear()
+        names += [blob.name for blob in page.blobs]
+        cursor = page.next
+    assert (len(costs), names) == (20, sorted(names))
+    assert len(set(names)) == 20_000
+    most, least = (tuple(map(pick, zip(*costs, strict=True))) for pick in (max, min))
+    assert most[0] - least[0] <= 1  # whether one more follows
+    assert most[1] - least[1] <= 10  # the folders above the place, beside some fifty that are read
+
+
+def test_each_page_of_a_container_takes_one_request(azurite: Azurite) -> None:
+    with line_to(azurite) as line:
+        store = container(line, "contract-paged")
+        for number in range(23):
+            store.write(f"raw/{number:02}", b"x", replaces=None, metadata={})
+        asked = len(line.asked)
+        assert [len(page.blobs) for page in paged(store, "raw/", 5)] == [5, 5, 5, 5, 3]
+        assert len(line.asked) - asked == 5
+
+
+def test_a_cursor_that_is_none_is_told_as_such(azurite: Azurite) -> None:
+    with line_to(azurite) as line:
+        store = container(line, "contract-cursor")
+        store.write("x", b"x", replaces=None, metadata={})
+        line.fault = lambda _: Answer(400, "OutOfRangeInput")  # which the emulator does not say
+        with pytest.raises(Usage, match="cursor"):
+            store.page("", cursor="made up", limit=10)
 
 
 def test_eight_writers_of_one_blob_lose_no_word(store: ColdStore) -> None:

@@ -15,7 +15,7 @@ from sensor_storage.cold.cleanup import Cleaner, CleanupPolicy, CleanupReport
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.cold.removal import Remover
-from sensor_storage.cold.store import Blob, ColdStore, Content
+from sensor_storage.cold.store import Blob, ColdStore, Content, Page
 from sensor_storage.cold.thaw import Thaw
 from sensor_storage.cold.upload import Uploader, UploadPolicy, UploadReport
 from sensor_storage.errors import Transient
@@ -149,6 +149,10 @@ class FaultyStore:
     def pages(self, prefix: str) -> Iterator[list[Blob]]:
         self._fail(self.before, "list", prefix)
         yield from self.inner.pages(prefix)
+
+    def page(self, prefix: str, *, cursor: str, limit: int) -> Page:
+        self._fail(self.before, "list", prefix)
+        return self.inner.page(prefix, cursor=cursor, limit=limit)
 
     def delete(self, name: str) -> None:
         self.inner.delete(name)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from sensor_storage.api.access import ChangesAllowed
 from sensor_storage.api.errors import Problem
 from sensor_storage.api.jobs import Job, Jobs, Report, TooManyJobs
-from sensor_storage.cold.store import Blob, ColdStore
+from sensor_storage.cold.store import PAGE, Blob, ColdStore, Page
 from sensor_storage.storage.catalog_view import CatalogView
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import ask
@@ -94,6 +94,10 @@ class CloudFile(BaseModel):
     size_bytes: int
     etag: str
     modified: datetime
+    tier: str | None = Field(
+        default=None,
+        description="The access tier, where the store tells it: Azure, asked by key or SAS token.",
+    )
     receipt: Proof | None = None
 
 
@@ -194,32 +198,39 @@ def _file_routes(router: APIRouter, layout: Layout, store: ColdStore | None) -> 
         there = _needs(store)
         folder = prefix.strip("/") + "/" if prefix.strip("/") else ""
         if stream:
-            lines = (
-                json.dumps(one.model_dump(mode="json")) + "\n" for one in _listed(layout, there, folder, "")
+            first = there.page(folder, cursor=cursor, limit=PAGE)  # so that a store that is away is an error
+            return StreamingResponse(_lines(layout, there, folder, first), media_type="application/x-ndjson")
+        found: list[Blob] = []
+        place: str | None = cursor
+        while place is not None and len(found) < limit:
+            page = there.page(folder, cursor=place, limit=limit - len(found))
+            found, place = found + page.blobs, page.next
+        with CatalogView.of(layout) as catalog:
+            return CloudFiles(
+                store=there.url, files=[_file(one, catalog.receipt) for one in found], next=place
             )
-            return StreamingResponse(lines, media_type="application/x-ndjson")
-        page: list[CloudFile] = []
-        for one in _listed(layout, there, folder, cursor):
-            if len(page) == limit:
-                return CloudFiles(store=there.url, files=page, next=page[-1].name)
-            page.append(one)
-        return CloudFiles(store=there.url, files=page)
 
 
-def _listed(layout: Layout, store: ColdStore, prefix: str, after: str) -> Iterator[CloudFile]:
-    with CatalogView.of(layout) as catalog:
-        for page in store.pages(prefix):
-            for blob in page:
-                if blob.name > after:
-                    yield _file(blob, catalog.receipt)
+def _lines(layout: Layout, store: ColdStore, prefix: str, page: Page) -> Iterator[str]:
+    """This page's blobs and all behind them."""
+    while True:
+        with CatalogView.of(layout) as catalog:
+            for blob in page.blobs:
+                yield json.dumps(_file(blob, catalog.receipt).model_dump(mode="json")) + "\n"
+        if page.next is None:
+            return
+        page = store.page(prefix, cursor=page.next, limit=PAGE)
 
 
 def _file(blob: Blob, receipt_of: Callable[[str], Receipt | None]) -> CloudFile:
     receipt = receipt_of(blob.name)
-    proof = proof_of(receipt) if receipt else None
-    modified = datetime.fromtimestamp(blob.modified, UTC)
     return CloudFile(
-        name=blob.name, size_bytes=blob.size_bytes, etag=blob.etag, modified=modified, receipt=proof
+        name=blob.name,
+        size_bytes=blob.size_bytes,
+        etag=blob.etag,
+        modified=datetime.fromtimestamp(blob.modified, UTC),
+        tier=blob.tier,
+        receipt=proof_of(receipt) if receipt else None,
     )
 
 

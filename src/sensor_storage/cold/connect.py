@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from obstore.store import from_url
 
-from sensor_storage.cold.azure_rest import Account, create_container
+from sensor_storage.cold.azure_rest import Account, create_container, list_blobs
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.cold.mark import open_folder
 from sensor_storage.cold.objects import ObjectStore
@@ -175,12 +175,14 @@ def open_store(place: Place) -> ColdStore:
         store = from_url(place.url, **options)
     except Exception as error:
         raise _unusable(place, error) from error
-    make = partial(create_container, account_of(place), container_of(place))
+    account, container = account_of(place), container_of(place)
+    asked = parts.scheme in AZURE_SCHEMES and (place.key or place.sas_token) and not parts.path.strip("/")
     return ObjectStore(
         store,
         place.url,
         access_tier=place.access_tier,
-        make_container=make if place.create_container else None,
+        make_container=partial(create_container, account, container) if place.create_container else None,
+        list_tiers=partial(list_blobs, account, container) if asked else None,
     )
 
 

@@ -14,10 +14,11 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 from typing import IO, Final
 
-from sensor_storage.cold.store import PAGE, Away, Blob, Changed, Content, check_name
+from sensor_storage.cold.store import PAGE, Away, Blob, Changed, Content, Page, check_name
 from sensor_storage.errors import SensorStorageError, Transient, Usage
 from sensor_storage.storage.durable import Disk, Steps
 
@@ -88,20 +89,30 @@ class DirectoryStore:
 
     def pages(self, prefix: str) -> Iterator[list[Blob]]:
         """Walk the folder in order."""
-        page: list[Blob] = []
+        found = self._below(prefix, "")
+        while page := list(islice(found, PAGE)):
+            yield page
+
+    def page(self, prefix: str, *, cursor: str, limit: int) -> Page:
+        """Walk on behind the name at which the page before ended; a folder has no tiers."""
+        found = list(islice(self._below(prefix, cursor), limit + 1))
+        self.check()
+        return Page(found[:limit], found[limit - 1].name if len(found) > limit else None)
+
+    def _below(self, prefix: str, after: str) -> Iterator[Blob]:
+        """What is below the prefix and behind a name."""
         with self._act(f"list {prefix} in {self.url}"):
             if self._root.exists() and not self._root.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-            for path in files_below(self._root / prefix):
+            if after > prefix and not after.startswith(prefix):
+                return
+            for path in files_below(
+                self._root / prefix, after.removeprefix(prefix) if after > prefix else ""
+            ):
                 name = path.relative_to(self._root).as_posix()
                 with suppress(FileNotFoundError):
                     status = path.stat()
-                    page.append(Blob(name, status.st_size, _etag(status), status.st_mtime))
-                if len(page) == PAGE:
-                    yield page
-                    page = []
-        if page:
-            yield page
+                    yield Blob(name, status.st_size, _etag(status), status.st_mtime)
 
     def delete(self, name: str) -> None:
         """Unlink."""
@@ -157,18 +168,25 @@ def locked(root: Path, name: str) -> Iterator[None]:
         yield
 
 
-def files_below(folder: Path) -> Iterator[Path]:
-    """The files below the folder in order of their names, but for the store's own."""
+def files_below(folder: Path, after: str = "") -> Iterator[Path]:
+    """The files below the folder in order of their names, but for the store's own; those behind a name in it.
+
+    Folders that end before that name are not looked into.
+    """
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name + "/" * entry.is_dir())
     except (FileNotFoundError, NotADirectoryError):
         return
     for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            if entry.name != OWN:
+        if not entry.is_dir(follow_symlinks=False):
+            if entry.name > after:
+                yield Path(entry.path)
+        elif entry.name != OWN:
+            place = f"{entry.name}/"
+            if after.startswith(place):
+                yield from files_below(Path(entry.path), after.removeprefix(place))
+            elif place > after:
                 yield from files_below(Path(entry.path))
-        else:
-            yield Path(entry.path)
 
 
 def _blob(name: str, path: Path, status: os.stat_result) -> Blob:

@@ -18,7 +18,8 @@ from obstore.exceptions import (
     UnauthenticatedError,
 )
 
-from sensor_storage.cold.store import PAGE, Blob, Changed, Content, Refused, ShutOut, check_name
+from sensor_storage.cold.azure_rest import Denied
+from sensor_storage.cold.store import PAGE, Blob, Changed, Content, Page, Refused, ShutOut, check_name
 from sensor_storage.errors import SensorStorageError, Transient
 from sensor_storage.secrecy import without_secrets
 
@@ -55,11 +56,13 @@ class ObjectStore:
         *,
         access_tier: str = "",
         make_container: Callable[[], None] | None = None,
+        list_tiers: Callable[..., Page] | None = None,
     ) -> None:
         self._store = store
         self._url = url
         self._tier = access_tier
         self._make_container = make_container
+        self._list_tiers = list_tiers
 
     @property
     def url(self) -> str:
@@ -137,6 +140,26 @@ class ObjectStore:
             except BaseError as error:
                 if self._make_container is None or not _has_no_container(error):
                     raise
+
+    def page(self, prefix: str, *, cursor: str, limit: int) -> Page:
+        """By Azure's own list, which tells tiers, with a key or token; else by the library's, behind a name."""
+        with self._meaning("list", prefix):
+            try:
+                if self._list_tiers:
+                    return self._list_tiers(prefix, marker=cursor, limit=min(limit, PAGE))
+                return self._page(prefix, cursor, limit)
+            except (BaseError, Denied) as error:
+                if self._make_container is None or not _has_no_container(error):
+                    raise
+                return Page([], None)
+
+    def _page(self, prefix: str, after: str, limit: int) -> Page:
+        found: list[Blob] = []
+        for some in obstore.list(self._store, prefix or None, offset=after or None, chunk_size=limit + 1):
+            found += [_blob(meta, {}) for meta in some if meta["size"]]
+            if len(found) > limit:
+                return Page(found[:limit], found[limit - 1].name)
+        return Page(found, None)
 
     def delete(self, name: str) -> None:
         """DELETE."""

@@ -8,7 +8,7 @@ or `Refused`: the caller looks, and never assumes.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from mmap import mmap
-from typing import IO, Protocol, TypeAlias
+from typing import IO, NamedTuple, Protocol, TypeAlias
 
 from sensor_storage.errors import SensorStorageError, Transient, Usage
 
@@ -42,7 +42,8 @@ class ShutOut(Refused):
 class Blob:
     """What the store says of a blob; `modified` in seconds since 1970.
 
-    Metadata are hints: a store may keep none, and lists come without.
+    Metadata are hints: a store may keep none, and lists come without. The tier is told by a `page` alone, and by
+    few stores.
     """
 
     name: str
@@ -50,6 +51,14 @@ class Blob:
     etag: str
     modified: float
     metadata: Mapping[str, str] = field(default_factory=dict)
+    tier: str | None = None
+
+
+class Page(NamedTuple):
+    """Some blobs in order of their names; `next` is the cursor of those behind them, None where there are none."""
+
+    blobs: list[Blob]
+    next: str | None
 
 
 class ColdStore(Protocol):
@@ -76,6 +85,10 @@ class ColdStore(Protocol):
 
     def pages(self, prefix: str) -> Iterator[list[Blob]]:
         """The blobs below `prefix`, which ends with a slash or is empty, in order; a request each."""
+        ...
+
+    def page(self, prefix: str, *, cursor: str, limit: int) -> Page:
+        """At most `limit` of them, with tiers, from where the page before ended: its `next`, at first nothing."""
         ...
 
     def delete(self, name: str) -> None:
