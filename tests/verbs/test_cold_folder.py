@@ -1,7 +1,11 @@
 """A folder as cold store, as an operator may set it wrong: told before anything is read, written or removed."""
 
 import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -9,12 +13,15 @@ from sensor_storage.api.app import create_app
 from sensor_storage.clock import SystemClock
 from sensor_storage.cold.apart import check_apart
 from sensor_storage.cold.directory import DirectoryStore
+from sensor_storage.config import load
 from sensor_storage.errors import Usage
+from sensor_storage.main import build_cold, build_maintain, build_store
 from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.ownership import own
 from sensor_storage.verbs import restore
 from support.cold import Plant, directory
 from support.command import Run
-from support.sending import sender
+from support.sending import Send, sender
 
 
 @pytest.mark.parametrize(
@@ -128,6 +135,58 @@ def test_verbs_say_that_the_folder_uploaded_to_is_not_mounted_and_make_none(
     cold.with_name("away").rename(cold)
     assert run("cleanup").code == 0
     assert not plant.local()
+
+
+@contextmanager
+def workers(layout: Layout, **more: str) -> Iterator[Send]:
+    """The service's workers beside the folder, and requests to its API."""
+    given = {"LOCAL_STORAGE_PATH": str(layout.raw), "CLEANUP_AGE_DAYS": "0", **more}
+    settings = load({**given, "COLD_STORE_URL": (layout.root.parent / "cold").as_uri()})
+    stop, store = Event(), build_store(settings)
+    maintain, cold = build_maintain(settings), build_cold(settings)
+    with own(layout), ThreadPoolExecutor(2) as pool:
+        ended = [pool.submit(maintain.run, stop), pool.submit(cold.run, stop)]
+        try:
+            yield sender(create_app(layout, SystemClock(), store=store))
+        finally:
+            stop.set()
+        for one in ended:
+            one.result()
+
+
+def stored(run: Run, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Files that are here and proven to be in the folder."""
+    with closing(Plant(layout.root, directory(layout.root.parent))) as plant:
+        plant.arrive(range(10))
+        plant.compact()
+        monkeypatch.setenv("COLD_STORE_URL", (layout.root.parent / "cold").as_uri())
+        assert run("upload").code == 0
+        return plant.local()
+
+
+def local(layout: Layout) -> list[str]:
+    trees = (layout.raw, layout.aggregated)
+    return sorted(layout.relative(path) for tree in trees for path in tree.rglob("*.parquet"))
+
+
+def test_a_cleanup_on_request_removes_nothing_while_the_share_is_not_mounted_and_says_so(
+    run: Run, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, cold = stored(run, layout, monkeypatch), layout.root.parent / "cold"
+    cold.rename(cold.with_name("away"))
+    cold.mkdir()
+    with workers(layout) as send:
+        for asked in ("", "?dry_run=true"):
+            answer = send("POST", f"/cleanup/trigger{asked}")
+            assert (answer.status_code, "mounted?" in answer.json()["hint"]) == (503, True)
+        done = run("cleanup")
+        assert (done.code, "mounted?" in done.err) == (1, True)
+        assert local(layout) == before
+        assert not list(cold.iterdir())
+        cold.rmdir()
+        cold.with_name("away").rename(cold)
+        assert send("POST", "/cleanup/trigger").json()["removed"] == len(before)
+        assert local(layout) == []
 
 
 @pytest.fixture
