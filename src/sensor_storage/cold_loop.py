@@ -211,7 +211,9 @@ class ColdLoop:
                 self._tell()
 
     def _asked_to_clean(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        return asdict(self._clean(dry_run=bool(request.get("dry_run"))))
+        """Where nothing may go, only tell."""
+        keeps = self._policy.dry_run or not self._policy.cleanup
+        return asdict(self._clean(dry_run=keeps or bool(request.get("dry_run"))))
 
     def _tell(self, halted: str = "") -> None:
         now = self._clock.now()

@@ -116,7 +116,7 @@ def test_faults_of_kafka_files_and_workers_fire_their_alerts(tmp_path: Path) -> 
         "COLD_STORE_URL": f"file://{cold}",
         "UPLOAD_INTERVAL_SECONDS": "1",
         "CLEANUP_AGE_DAYS": "0",
-        "CLEANUP_ENABLED": "false",  # only when asked
+        "CLEANUP_ENABLED": "false",  # only told, when asked
         "DEAD_LETTERS_MAX_BYTES": "1MB",
     }
     with EmbeddedBroker(tmp_path / "kafka") as broker:

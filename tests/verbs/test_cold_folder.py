@@ -189,6 +189,21 @@ def test_a_cleanup_on_request_removes_nothing_while_the_share_is_not_mounted_and
         assert local(layout) == []
 
 
+@pytest.mark.parametrize("setting", [{"CLEANUP_ENABLED": "false"}, {"CLEANUP_DRY_RUN": "true"}])
+def test_where_nothing_may_go_a_request_only_tells_what_would(
+    run: Run, layout: Layout, monkeypatch: pytest.MonkeyPatch, setting: dict[str, str]
+) -> None:
+    before = stored(run, layout, monkeypatch)
+    with workers(layout, **setting) as send:
+        told = send("POST", "/cleanup/trigger").json()
+        assert (told["dry_run"], told["removed"]) == (True, len(before))
+        assert f"{len(before)} files would be removed" in run("cleanup").out
+    for name, value in {"CLEANUP_AGE_DAYS": "0", **setting}.items():
+        monkeypatch.setenv(name, value)
+    assert f"{len(before)} files would be removed" in run("cleanup").out
+    assert local(layout) == before
+
+
 @pytest.fixture
 def uploaded(run: Run, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that has all files of the data directory, where none is left."""

@@ -31,10 +31,13 @@ Exit codes: 0 good; 2 usage, or no cold store is set; 5 the service that owns th
 @settings_options
 def command(output: Output, settings: Settings, dry_run: bool) -> int:
     """Remove old files here once they are proven to be in the cold store."""
-    report = _clean(output, settings, data_layout(settings), dry_run=dry_run)
+    keeps = settings.cleanup.dry_run or not settings.cleanup.enabled
+    report = _clean(output, settings, data_layout(settings), dry_run=dry_run or keeps)
+    if report["dry_run"] and not dry_run:
+        output.note("CLEANUP_ENABLED=false or CLEANUP_DRY_RUN=true keeps every file here; this only tells")
     output.items(report["files"], ("file", "goes", "because"))
     kept = ", ".join(f"{count:,} {why}" for why, count in report["kept"].items())
-    verb = "would be removed" if dry_run else "removed"
+    verb = "would be removed" if report["dry_run"] else "removed"
     output.summary(
         {name: value for name, value in report.items() if name != "files"},
         f"{report['removed']:,} files {verb}, {report['removed_bytes']:,} bytes; kept: {kept or 'none'}",
