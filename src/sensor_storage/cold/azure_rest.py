@@ -51,7 +51,7 @@ def create_container(account: Account, container: str) -> None:
 
 
 def rehydrate(account: Account, container: str, name: str) -> None:
-    """Ask for an archived blob to be moved to the tier Hot, which takes hours; one that is not archived is fine."""
+    """Ask for a blob to be moved to the tier Hot, which takes hours for an archived one; one on its way is fine."""
     if not account.key and not account.sas_token:
         raise Usage(
             "moving a blob out of the archive needs an account key or a SAS token",

@@ -12,12 +12,13 @@ import click
 
 from sensor_storage.clock import SystemClock
 from sensor_storage.cold.azure_rest import rehydrate
+from sensor_storage.cold.cleanup import plan_prefixes
 from sensor_storage.cold.connect import account_of, container_of
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.cold.keepsakes import Published, published
 from sensor_storage.cold.recovery import Recovery, plan_rewind
-from sensor_storage.cold.store import ColdStore, Refused
+from sensor_storage.cold.store import PAGE, ColdStore, Refused
 from sensor_storage.cold.thaw import Thaw
 from sensor_storage.config import Settings
 from sensor_storage.consuming import build_log_reader, layout_of
@@ -52,6 +53,7 @@ For --rewind every service of the consumer group must be stopped. Times without 
 0 good; 1 some blobs are missing or damaged, and the others came; 2 usage; 3 some are in the archive; 4 Kafka
 or the store does not answer; 5 a service runs on the directory."""
 _PROGRESS_FILES = 1000
+_ARCHIVED = {"Archive", None}
 _LEAVE_SECONDS = 75.0
 _AGAIN_SECONDS = 2.0
 
@@ -106,7 +108,7 @@ def command(
         )
         return 0
     if thaw:
-        return _rehydrate(output, settings, layout, wanted)
+        return _rehydrate(output, settings, store, layout, wanted)
     return _bring(output, settings, layout, wanted, into)
 
 
@@ -182,14 +184,31 @@ def _back(layout: Layout, files: ColdFiles) -> Iterator[Callable[[HourFile], Non
         yield bring
 
 
-def _rehydrate(output: Output, settings: Settings, layout: Layout, wanted: list[HourFile]) -> int:
+def _rehydrate(
+    output: Output, settings: Settings, store: ColdStore, layout: Layout, wanted: list[HourFile]
+) -> int:
+    """Ask for those that the store lists as archived, or tells no tier of; others keep the tier they have."""
     place = cold_place(settings)
     if place is None or not place.account:
         raise Usage("only Azure Blob Storage has an archive tier", hint="leave out --rehydrate")
-    for one in wanted:
-        rehydrate(account_of(place), container_of(place), layout.relative(one.path))
-    output.summary({"asked": len(wanted)}, f"{len(wanted):,} blobs asked for; those archived take hours")
+    asked = 0
+    for name in _archived(store, {layout.relative(one.path) for one in wanted}):
+        rehydrate(account_of(place), container_of(place), name)
+        asked += 1
+    output.summary(
+        {"asked": asked, "files": len(wanted)},
+        f"{asked:,} archived blobs of {len(wanted):,} asked for; they take hours",
+    )
     return 0
+
+
+def _archived(store: ColdStore, names: set[str]) -> Iterator[str]:
+    for prefix in sorted(set(plan_prefixes(names).values())):
+        cursor: str | None = ""
+        while cursor is not None:
+            page = store.page(prefix, cursor=cursor, limit=PAGE)
+            yield from (blob.name for blob in page.blobs if blob.name in names and blob.tier in _ARCHIVED)
+            cursor = page.next
 
 
 def _rewind(output: Output, settings: Settings, store: ColdStore, service: str, *, dry_run: bool) -> int:
