@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from io import BytesIO
 from itertools import count
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sensor_storage.checks.cold import check_cold_store
 from sensor_storage.cold.connect import Place, open_store, parse_connection_string, place_of
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.cold.store import Changed, ColdStore, Page, Refused
@@ -19,8 +21,10 @@ from sensor_storage.config import load
 from sensor_storage.demo.azurite import ACCOUNT, KEY, Azurite
 from sensor_storage.demo.kafka_jars import cache_folder
 from sensor_storage.errors import Transient, Usage
-from support.azurite import container
+from support.aggregates import LATER
+from support.azurite import container, sas_token
 from support.cloud import SLOW_DOWN, Answer, Asked, Cut, line_to
+from support.cold import Plant
 from support.opened import opening
 
 _NAMES = count()
@@ -219,6 +223,29 @@ def test_a_wrong_key_and_a_missing_container_need_a_person(azurite: Azurite) -> 
     missing = container(azurite, "contract-missing", create=False)
     with pytest.raises(Refused, match="ContainerNotFound"):
         missing.write("x", b"x", replaces=None, metadata={})
+
+
+def test_a_sas_token_with_the_rights_told_is_enough_for_all_the_service_does_and_for_check(
+    tmp_path: Path, azurite: Azurite
+) -> None:
+    """To read, create, write and list; not to delete."""
+    token, endpoint = sas_token("rcwl"), azurite.endpoint
+    store = open_store(
+        Place("az://contract-sas", ACCOUNT, sas_token=token, endpoint=endpoint, create_container=True)
+    )
+    with closing(Plant(tmp_path, store)) as plant:
+        plant.arrive(range(10))
+        plant.all_stages()
+        plant.arrive(range(10, 20))
+        plant.all_stages()
+        names = plant.local()
+        assert {blob.name: blob.tier for blob in store.page("", cursor="", limit=100).blobs} == dict.fromkeys(
+            names, "Hot"
+        )
+        assert plant.clean(LATER + 30 * 86_400).removed == len(names)
+        assert plant.offsets() == list(range(0, 20, 2))
+    (finding,) = check_cold_store(store)
+    assert (finding.state, "stays there" in finding.what) == ("good", True)
 
 
 def test_a_store_that_does_not_answer_is_tried_again_later(tmp_path: Path) -> None:
