@@ -47,6 +47,19 @@ def test_a_proven_file_of_age_goes_and_queries_read_it_back(plant: Plant) -> Non
     assert plant.offsets() == EVEN
 
 
+def test_every_deletion_is_told_with_its_proof(plant: Plant, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    before = plant.local()
+    plant.clean()
+    told = [vars(record)["fields"] for record in caplog.records if record.message == "removed"]
+    assert sorted(one["file"] for one in told) == before
+    for one in told:
+        receipt = plant.catalog.receipts.find(one["file"])
+        assert receipt is not None
+        assert (one["because"], one["digest"]) == ("proven", receipt.local_digest)
+        assert (one["etag"], one["blob_digest"], one["rows"]) == (receipt.etag, receipt.digest, receipt.rows)
+
+
 def test_a_young_file_stays(plant: Plant) -> None:
     assert plant.clean(NOW + 86_400).removed == 0
     assert (

@@ -9,13 +9,14 @@ import pytest
 
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.cold.pace import Pace
-from sensor_storage.cold.store import Refused
+from sensor_storage.cold.store import ColdStore, Refused
 from sensor_storage.errors import Transient
 from sensor_storage.storage.digests import checked_digest
 from sensor_storage.storage.parquet import CheckedFile
 from support.aggregates import LATER
 from support.cold import FaultyStore, Plant, away, blobs, directory, every
 from support.cold_proofs import writers
+from support.forgetful import PowerCut
 from support.trees import HOUR
 
 
@@ -123,6 +124,45 @@ def test_rows_of_others_in_the_blob_come_into_this_disks_file(
     plant.all_stages()
     assert plant.offsets() == [n for n in range(120) if n % 2 == 0]
     assert plant.catalog.receipts.waiting().files == 0
+
+
+def test_a_death_between_a_merged_hour_and_its_aggregates_leaves_stale_ones_that_are_made_again(
+    tmp_path: Path, store: DirectoryStore
+) -> None:
+    whole = Plant(tmp_path / "whole", DirectoryStore(tmp_path / "reference"))
+    whole.arrive(range(120))
+    whole.arrive(range(120, 140), hour=HOUR + 1)
+    whole.all_stages()
+    other = Plant(tmp_path / "other", store)
+    other.arrive(range(50, 120))
+    other.all_stages()
+
+    def dies(act: str, name: str) -> None:
+        if act == "write" and name.endswith("temperature.parquet"):
+            raise PowerCut
+
+    plant = Plant(tmp_path / "data", FaultyStore(store, after=dies))
+    plant.arrive(range(60))
+    plant.arrive(range(120, 140), hour=HOUR + 1)  # whose carry-in is a reading of the other's
+    plant.compact()
+    plant.aggregate()
+    with pytest.raises(PowerCut):
+        plant.upload()
+    assert aggregates(store) != aggregates(whole.store)
+    plant.close()
+    again = Plant(tmp_path / "data", store)
+    for _ in range(2):  # what the other brought comes here, and then into the aggregates
+        again.all_stages()
+    assert aggregates(store) == aggregates(whole.store)
+
+
+def aggregates(store: ColdStore) -> dict[str, bytes]:
+    found = {}
+    for name in blobs(store, "aggregated/"):
+        held = BytesIO()
+        store.download(name, held)
+        found[name] = held.getvalue()
+    return found
 
 
 def test_a_lost_answer_is_looked_up_and_never_assumed(tmp_path: Path, store: DirectoryStore) -> None:

@@ -1,14 +1,20 @@
-"""Workers that only answer."""
+"""Workers that only answer, and those beside a folder as cold store."""
 
 import json
 import socketserver
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
+from sensor_storage.api.app import create_app
+from sensor_storage.clock import SystemClock
+from sensor_storage.config import load
+from sensor_storage.main import build_cold, build_maintain, build_store
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.ownership import socket_path
+from sensor_storage.storage.ownership import own, socket_path
+from support.sending import Send, sender
 
 FLUSHED = {
     "hour_files": 2,
@@ -50,3 +56,20 @@ def worker_that_answers(
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def cold_workers(layout: Layout, **more: str) -> Iterator[Send]:
+    """The service's workers behind ingest, with the folder `cold` beside the data, and requests to its API."""
+    given = {"LOCAL_STORAGE_PATH": str(layout.raw), "CLEANUP_AGE_DAYS": "0", **more}
+    settings = load({**given, "COLD_STORE_URL": (layout.root.parent / "cold").as_uri()})
+    stop, store = Event(), build_store(settings)
+    maintain, cold = build_maintain(settings), build_cold(settings)
+    with own(layout), ThreadPoolExecutor(2) as pool:
+        ended = [pool.submit(maintain.run, stop), pool.submit(cold.run, stop)]
+        try:
+            yield sender(create_app(layout, SystemClock(), store=store))
+        finally:
+            stop.set()
+        for one in ended:
+            one.result()

@@ -1,11 +1,8 @@
 """A folder as cold store, as an operator may set it wrong: told before anything is read, written or removed."""
 
 import shutil
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from threading import Event
 
 import pytest
 
@@ -13,15 +10,13 @@ from sensor_storage.api.app import create_app
 from sensor_storage.clock import SystemClock
 from sensor_storage.cold.apart import check_apart
 from sensor_storage.cold.directory import DirectoryStore
-from sensor_storage.config import load
 from sensor_storage.errors import Usage
-from sensor_storage.main import build_cold, build_maintain, build_store
 from sensor_storage.storage.layout import Layout
-from sensor_storage.storage.ownership import own
 from sensor_storage.verbs import restore
 from support.cold import Plant, directory
 from support.command import Run
-from support.sending import Send, sender
+from support.sending import sender
+from support.workers import cold_workers
 
 
 @pytest.mark.parametrize(
@@ -137,23 +132,6 @@ def test_verbs_say_that_the_folder_uploaded_to_is_not_mounted_and_make_none(
     assert not plant.local()
 
 
-@contextmanager
-def workers(layout: Layout, **more: str) -> Iterator[Send]:
-    """The service's workers beside the folder, and requests to its API."""
-    given = {"LOCAL_STORAGE_PATH": str(layout.raw), "CLEANUP_AGE_DAYS": "0", **more}
-    settings = load({**given, "COLD_STORE_URL": (layout.root.parent / "cold").as_uri()})
-    stop, store = Event(), build_store(settings)
-    maintain, cold = build_maintain(settings), build_cold(settings)
-    with own(layout), ThreadPoolExecutor(2) as pool:
-        ended = [pool.submit(maintain.run, stop), pool.submit(cold.run, stop)]
-        try:
-            yield sender(create_app(layout, SystemClock(), store=store))
-        finally:
-            stop.set()
-        for one in ended:
-            one.result()
-
-
 def stored(run: Run, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Files that are here and proven to be in the folder."""
     with closing(Plant(layout.root, directory(layout.root.parent))) as plant:
@@ -175,7 +153,7 @@ def test_a_cleanup_on_request_removes_nothing_while_the_share_is_not_mounted_and
     before, cold = stored(run, layout, monkeypatch), layout.root.parent / "cold"
     cold.rename(cold.with_name("away"))
     cold.mkdir()
-    with workers(layout) as send:
+    with cold_workers(layout) as send:
         for asked in ("", "?dry_run=true"):
             answer = send("POST", f"/cleanup/trigger{asked}")
             assert (answer.status_code, "mounted?" in answer.json()["hint"]) == (503, True)
@@ -194,7 +172,7 @@ def test_where_nothing_may_go_a_request_only_tells_what_would(
     run: Run, layout: Layout, monkeypatch: pytest.MonkeyPatch, setting: dict[str, str]
 ) -> None:
     before = stored(run, layout, monkeypatch)
-    with workers(layout, **setting) as send:
+    with cold_workers(layout, **setting) as send:
         told = send("POST", "/cleanup/trigger").json()
         assert (told["dry_run"], told["removed"]) == (True, len(before))
         assert f"{len(before)} files would be removed" in run("cleanup").out
@@ -285,3 +263,21 @@ def test_a_share_that_goes_while_a_new_disk_is_made_is_missed_and_the_next_call_
     monkeypatch.setattr(restore, "_set_back", lambda *_: None)
     done = run("restore", "--rewind", "--json")
     assert (done.code, done.lines()[-1]["files"]) == (0, 2)
+
+
+def test_a_lost_catalog_is_made_again_from_the_folder_and_from_no_unmounted_share(
+    run: Run, layout: Layout, uploaded: Path
+) -> None:
+    uploaded.rename(uploaded.with_name("away"))
+    before = content(layout.root)
+    done = run("rebuild")
+    assert (done.code, "mounted?" in done.err) == (4, True)
+    assert content(layout.root) == before
+    uploaded.with_name("away").rename(uploaded)
+    for path in layout.root.glob("catalog.db*"):
+        path.unlink()
+    assert run("rebuild").code == 0
+    assert "files brought back, 0 refused, 0 missing" in run("restore").out
+    assert {layout.relative(path) for path in layout.raw.rglob("*.parquet")} == {
+        path.relative_to(uploaded).as_posix() for path in (uploaded / "raw").rglob("*.parquet")
+    }
