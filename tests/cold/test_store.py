@@ -9,18 +9,20 @@ from dataclasses import replace
 from io import BytesIO
 from itertools import count
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 import pytest
 
 from sensor_storage.checks.cold import check_cold_store
-from sensor_storage.cold.connect import Place, open_store, parse_connection_string, place_of
+from sensor_storage.cold.connect import Place, open_store, open_url, parse_connection_string, place_of
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.cold.store import Changed, ColdStore, Page, Refused
 from sensor_storage.config import load
 from sensor_storage.demo.azurite import ACCOUNT, KEY, Azurite
 from sensor_storage.demo.kafka_jars import cache_folder
 from sensor_storage.errors import Transient, Usage
+from sensor_storage.storage.layout import Layout
 from support.aggregates import LATER
 from support.azurite import container, sas_token
 from support.cloud import SLOW_DOWN, Answer, Asked, Cut, line_to
@@ -49,8 +51,15 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ColdStore]
             line.fault = poor
             yield there
     else:
-        url = os.environ.get("SENSOR_STORAGE_TEST_URL")  # a real account, by choice
-        yield open_store(Place(url)) if url else DirectoryStore(tmp_path / "second")
+        url = os.environ.get(
+            "SENSOR_STORAGE_TEST_URL"
+        )  # a real account, by choice, with its settings beside it
+        layout = Layout(tmp_path / "data" / "raw")
+        yield (
+            open_url(f"{url}/{name}-{uuid4().hex}", os.environ, layout)
+            if url
+            else DirectoryStore(tmp_path / "second")
+        )
 
 
 def poor(asked: Asked) -> Answer | Cut | None:
