@@ -12,10 +12,12 @@ from fastapi import FastAPI
 from sensor_storage.api.app import create_app
 from sensor_storage.clock import ManualClock
 from sensor_storage.cold.directory import DirectoryStore
+from sensor_storage.cold.files import ColdFiles
+from sensor_storage.cold.store import Refused
 from sensor_storage.model import Series
 from sensor_storage.query.times import as_text
-from support.aggregates import DAY, SECOND, Reading, readings_at
-from support.cold import Plant, flip
+from support.aggregates import DAY, LATER, SECOND, Reading, readings_at
+from support.cold import FaultyStore, Plant, flip
 from support.sending import Send, sender
 from support.trees import SOURCE, stage
 
@@ -135,6 +137,22 @@ def test_a_lost_blob_is_left_out_of_an_answer_with_a_warning_that_names_it(
     (warning,) = answer.json()["warnings"]
     assert warning.startswith(f"{name} is damaged; its readings are missing here")
     assert "verify --repair" in warning
+
+
+def test_a_blob_in_the_archive_is_a_problem_with_the_command_that_asks_for_it(plant: Plant) -> None:
+    hint = "ask for it: sensor-storage restore --rehydrate"
+
+    def archived(act: str, name: str) -> Exception | None:
+        return Refused(f"read {name}: BlobArchived", hint=hint) if act == "download" else None
+
+    files = ColdFiles(plant.layout, FaultyStore(plant.store, before=archived), ManualClock(LATER), 1 << 20)
+    send = sender(create_app(plant.layout, ManualClock(LATER), files=files))
+    asked = {**SPAN, "asset": "press-1", "sensor": "temperature", "resolution": "raw"}
+    for address, words in (("/query", asked), ("/files", FIRST), ("/files/content", FIRST)):
+        answer = send("GET", address, params=words)
+        problem = answer.json()
+        assert (answer.status_code, problem["type"]) == (503, "urn:sensor-storage:problem:cold-store-refuses")
+        assert ("BlobArchived" in problem["detail"], problem["hint"]) == (True, hint)
 
 
 def test_names_from_strangers_are_no_paths(send: Send, plant: Plant) -> None:

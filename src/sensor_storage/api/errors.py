@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from sensor_storage.cold.store import Refused
 from sensor_storage.errors import DamagedBlob, NoColdStore, Owned, SensorStorageError, Transient, Usage
 from sensor_storage.log import get
 from sensor_storage.secrecy import without_secrets
@@ -123,6 +124,9 @@ async def _on_own(_: Request, error: Exception) -> JSONResponse:
     if isinstance(error, DamagedBlob):
         title = "A blob of the cold store is missing or damaged"
         return answer_of(Problem(503, "damaged-blob", title, error.message, hint=error.hint))
+    if isinstance(error, Refused):
+        title = "The cold store refuses this"
+        return answer_of(Problem(503, "cold-store-refuses", title, error.message, hint=error.hint))
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     if isinstance(error, Transient | Owned):
         status = HTTPStatus.SERVICE_UNAVAILABLE

@@ -17,6 +17,7 @@ from starlette.datastructures import MultiDict
 from starlette.types import Receive
 
 from sensor_storage.api.leaving import while_waited_for
+from sensor_storage.cold.store import Refused
 from sensor_storage.errors import DamagedBlob, NoColdStore, SensorStorageError, Transient, Usage
 from sensor_storage.query.planner import TooMuch
 from sensor_storage.query.promql import (
@@ -255,7 +256,7 @@ def _judged(error: SensorStorageError) -> tuple[int, str]:
     """Status and kind, as Prometheus has them."""
     if isinstance(error, Transient):
         return 503, "timeout"
-    if isinstance(error, NoColdStore | DamagedBlob):
+    if isinstance(error, NoColdStore | DamagedBlob | Refused):
         return 503, "unavailable"
     if isinstance(error, OutsideSubset | TooMuch):
         return 422, "execution"
