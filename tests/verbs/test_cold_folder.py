@@ -182,6 +182,16 @@ def test_where_nothing_may_go_a_request_only_tells_what_would(
     assert local(layout) == before
 
 
+def test_that_only_the_first_files_are_named_is_told(
+    run: Run, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = len(stored(run, layout, monkeypatch))
+    monkeypatch.setenv("CLEANUP_AGE_DAYS", "0")
+    assert "are named" not in run("cleanup", "--dry-run").err
+    monkeypatch.setattr("sensor_storage.cold.cleanup._TOLD", 1)
+    assert f"the first 1 of {files} files are named" in run("cleanup", "--dry-run").err
+
+
 @pytest.fixture
 def uploaded(run: Run, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that has all files of the data directory, where none is left."""

@@ -36,6 +36,9 @@ def command(output: Output, settings: Settings, dry_run: bool) -> int:
     if report["dry_run"] and not dry_run:
         output.note("CLEANUP_ENABLED=false or CLEANUP_DRY_RUN=true keeps every file here; this only tells")
     output.items(report["files"], ("file", "goes", "because"))
+    looked_at = report["removed"] + sum(report["kept"].values())
+    if looked_at > len(report["files"]):
+        output.note(f"the first {len(report['files']):,} of {looked_at:,} files are named")
     kept = ", ".join(f"{count:,} {why}" for why, count in report["kept"].items())
     verb = "would be removed" if report["dry_run"] else "removed"
     output.summary(
