@@ -27,6 +27,9 @@ from sensor_storage.storage.status import MaintainStatus, is_fresh, read_ingest,
 
 _STATUS_SECONDS: Final = 1.0
 _ROUND_SECONDS: Final = 1.0
+_LONG_ROUND_SECONDS: Final = 2.0
+"""A stage's round takes about so long at most, and the next goes on: nobody who asks or looks on waits longer."""
+
 _LISTEN_SECONDS: Final = 0.05
 _log = get("maintain")
 
@@ -59,6 +62,8 @@ class MaintainLoop:
         self._aside = set_aside
         self._new_replay = replay
         compactor.alive = aggregator.alive = self._alive
+        compactor.go_on = aggregator.go_on = self._has_time
+        self._until = float("-inf")
         self._told_at = float("-inf")
         self._aggregated = AggregateReport()
         self._aggregate_seconds = 0.0
@@ -86,7 +91,7 @@ class MaintainLoop:
         compact_at = 0.0
         try:
             while not self._is_over(stop):
-                if self._clock.monotonic() >= compact_at:
+                if self._compactor.more or self._clock.monotonic() >= compact_at:
                     self._patiently(self._compact)
                     compact_at = self._clock.monotonic() + _ROUND_SECONDS / 2
                 self._patiently(self._aggregate_round)
@@ -102,10 +107,17 @@ class MaintainLoop:
     def _is_over(self, stop: Event) -> bool:
         """Wait for the next round, unless there is something to do now; is the end told?"""
         until = self._clock.monotonic() + _ROUND_SECONDS
-        while not (self._aggregated.more or self._control.asked or self._clock.monotonic() >= until):
+        while not (self._is_busy or self._control.asked or self._clock.monotonic() >= until):
             if stop.wait(_LISTEN_SECONDS):
                 return True
         return stop.is_set()
+
+    @property
+    def _is_busy(self) -> bool:
+        return not self._disk_full and (self._aggregated.more or self._compactor.more)
+
+    def _has_time(self) -> bool:
+        return self._clock.monotonic() < self._until
 
     def _flush(self, _: Mapping[str, Any]) -> dict[str, Any]:
         for status in read_ingest(self._layout):
@@ -164,6 +176,7 @@ class MaintainLoop:
 
     def _aggregate_round(self, *, flush: bool = False) -> AggregateReport:
         started = self._clock.monotonic()
+        self._until = started + _LONG_ROUND_SECONDS
         report = self._aggregator.run_once(self._clock.now(), self._least_watermark(), flush=flush)
         self._aggregate_seconds = self._clock.monotonic() - started
         self._aggregated.add(report)
@@ -173,6 +186,7 @@ class MaintainLoop:
 
     def _round(self, *, flush: bool) -> CompactReport:
         started = self._clock.monotonic()
+        self._until = started + _LONG_ROUND_SECONDS
         report = self._compactor.run_once(self._clock.now(), self._least_watermark(), flush=flush)
         self._round_seconds = self._clock.monotonic() - started
         self._rounds += 1

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sensor_storage.aggregation.files import read_aggregate
 from sensor_storage.aggregation.windows import LEVELS, Level
-from sensor_storage.model import SensorHour
+from sensor_storage.model import SensorHour, Series
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.footers import content_digest
 from sensor_storage.storage.layout import Layout
@@ -260,6 +260,23 @@ def test_a_round_is_bounded_and_the_rest_follows(layout: Layout) -> None:
         report.add(running.run_once(LATER, LATER))
     assert (report.hours, report.days) == (50, 3)
     _same_as_made_at_once(layout, _seconds(DAY, 100, 1800))
+
+
+def test_a_round_without_time_makes_one_sensor_and_leaves_the_others_to_the_next(layout: Layout) -> None:
+    rows = [
+        replace(one, series=Series("press-1", f"s{number}"))
+        for number in range(3)
+        for one in _seconds(DAY, 100, 1800)
+    ]
+    arrive(layout, rows)
+    hurried = aggregator(layout)
+    hurried.go_on = lambda: False
+    report = hurried.run_once(LATER, LATER)
+    assert (report.hours, report.days, report.more) == (50, 0, True)
+    while report.more:
+        report.add(hurried.run_once(LATER, LATER))
+    assert (report.hours, report.days) == (150, 9)
+    _same_as_made_at_once(layout, rows)
 
 
 @pytest.mark.parametrize("levels", [("minute",), ("minute", "hour"), ()])

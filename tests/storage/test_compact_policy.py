@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sensor_storage.model import SensorHour, Series
-from sensor_storage.storage.compact import FAN_IN, Compactor
+from sensor_storage.storage.compact import BLOCK_FILES, FAN_IN, Compactor
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.parquet import CheckedFile
@@ -98,6 +98,26 @@ def test_a_round_lets_know_file_by_file_that_it_goes_on(layout: Layout) -> None:
     one = compactor(layout)
     one.alive = lambda: told.append(1)
     assert one.run_once(NOW, NOW, flush=True).hour_files == len(told)
+
+
+def test_a_round_without_time_leaves_hour_files_to_the_next_which_begins_with_them(layout: Layout) -> None:
+    series = [Series("press-1", f"s{number:03}") for number in range(2 * BLOCK_FILES + 1)]
+    for number in range(FAN_IN):
+        rows = readings_of(range(number * len(series), (number + 1) * len(series)), series=series)
+        stage(layout, rows, number=number, start=number * len(series), stop=(number + 1) * len(series))
+    hurried = compactor(layout)
+    hurried.run_once(NOW, NOW)
+    _stage(
+        layout, FAN_IN, first=FAN_IN * len(series), rows=10, hour=HOUR - 1
+    )  # due too, and first in order, but later
+    hurried.go_on = lambda: False
+    rounds = []
+    for number in range(4):
+        report = hurried.run_once(NOW + 100 + number, NOW)
+        rounds.append((report.hour_files, report.runs, hurried.more))
+    assert rounds == [(BLOCK_FILES, 0, True), (BLOCK_FILES, 0, True), (2, 0, False), (0, 0, False)]
+    assert layout.staged_files() == []
+    assert verify(layout, full=True, mark=False).findings == []
 
 
 def test_a_replay_of_every_segment_changes_no_file(layout: Layout) -> None:

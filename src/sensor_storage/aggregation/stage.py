@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -30,13 +30,16 @@ from sensor_storage.aggregation.windows import HOURS_PER_DAY, LEVELS, WIDTH, Lev
 from sensor_storage.errors import Damaged, DiskFull, SensorStorageError, Transient
 from sensor_storage.model import SensorHour, Series
 from sensor_storage.storage.aggregate_catalog import AggregateFile, AggregateRecord, Span, Spanned
-from sensor_storage.storage.alive import Alive, nothing
+from sensor_storage.storage.alive import Alive, GoOn, always, nothing
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
 
 DEFAULT_PARAMETERS: Final = Parameters()
 _RETRY_SECONDS = 60.0
+
+Make: TypeAlias = Callable[[Series, Sequence[int], float, Batch], None]
+"""Makes the hours, or the days, of one sensor that have these numbers, and puts them into the batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +118,11 @@ class Aggregator:
         self._started = False
         self.alive: Alive = nothing
         """Called between the hours of a round, and between a large one's blocks."""
+        self.go_on: GoOn = always
         self._blocked: dict[Spanned, tuple[float, Path, str]] = {}
 
     def run_once(self, now: float, watermark: float, *, flush: bool = False) -> AggregateReport:
-        """Make what is due, up to the policy's bound; with `flush` also what is not over yet.
+        """Make what is due, up to the policy's bound and while `go_on` says so; with `flush` also what is not over.
 
         `watermark` is the least Kafka time, in seconds, that ingest has consumed on any partition.
         """
@@ -164,8 +168,7 @@ class Aggregator:
     def _make_hours(self, due: Sequence[Spanned], now: float, report: AggregateReport) -> None:
         batch = Batch()
         try:
-            for series, keys in groupby(due, attrgetter("series")):
-                self._of_one(series, list(keys), now, batch, self._hours_of)
+            report.more |= self._of_each(due, now, batch, self._hours_of)
             self._disk.publish(batch.asides)  # commit point
         except Exception:
             self._disk.discard(batch.asides)
@@ -180,13 +183,21 @@ class Aggregator:
         report.written_bytes += batch.written_bytes
         report.readings += batch.readings
 
+    def _of_each(self, due: Sequence[Spanned], now: float, batch: Batch, make: Make) -> bool:
+        """One sensor after the other while there is time; are some left?"""
+        for series, keys in groupby(due, attrgetter("series")):
+            if batch.records and not self.go_on():
+                return True
+            self._of_one(series, list(keys), now, batch, make)
+        return False
+
     def _of_one(
         self,
         series: Series,
         keys: Sequence[Spanned],
         now: float,
         batch: Batch,
-        make: Callable[[Series, Sequence[int], float, Batch], None],
+        make: Make,
     ) -> None:
         """One sensor's part of a batch, or none of it while a file it needs is out of reach."""
         mine = Batch()
@@ -262,8 +273,7 @@ class Aggregator:
     def _make_days(self, due: Sequence[Spanned], now: float, report: AggregateReport) -> None:
         batch = Batch()
         try:
-            for series, keys in groupby(due, attrgetter("series")):
-                self._of_one(series, list(keys), now, batch, self._days_of)
+            report.more |= self._of_each(due, now, batch, self._days_of)
             self._disk.publish(batch.asides)  # commit point
         except Exception:
             self._disk.discard(batch.asides)

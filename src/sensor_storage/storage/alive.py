@@ -9,3 +9,12 @@ Alive: TypeAlias = Callable[[], object]
 
 def nothing() -> None:
     """Nobody watches."""
+
+
+GoOn: TypeAlias = Callable[[], bool]
+"""Asked between two pieces of a round: is there time for another, or shall the rest be left to the next round?"""
+
+
+def always() -> bool:
+    """There is no hurry."""
+    return True

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sensor_storage.errors import Damaged
 from sensor_storage.model import SensorHour
-from sensor_storage.storage.alive import Alive, nothing
+from sensor_storage.storage.alive import Alive, GoOn, always, nothing
 from sensor_storage.storage.block_writer import BlockWriter
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Aside, Disk
@@ -48,6 +48,12 @@ MAX_RUN_ROWS = 4_000_000
 
 BLOCK_ROWS = 400_000
 """About so many rows are held in memory by one step of a merge."""
+
+BLOCK_FILES = 200
+"""So many hour files are written between two looks at the time."""
+
+MANY_FILES = 64
+"""While hour files are due, staged files are merged only where they are so many."""
 
 _SECONDS_PER_HOUR = 3600
 _PLAN_SECONDS = 5.0
@@ -171,13 +177,21 @@ class Compactor:
         self._settled = False
         self.alive: Alive = nothing
         """Called between the files of a round, which may be very many, and between a large one's blocks."""
+        self.go_on: GoOn = always
+        self._left: Keys = np.empty(0, np.int64)
         self._planned_at = float("-inf")
         self._held: dict[int, int] = {}
         self.staging = Staging(layout, policy.index_entries)
 
+    @property
+    def more(self) -> bool:
+        """Are hour files due that the last round had no time for? The next one begins with them."""
+        return bool(len(self._left))
+
     def run_once(self, now: float, watermark: float, *, flush: bool = False) -> CompactReport:
         """Write what is due at `now` (everything with `flush`), retire what is drained, merge what is many.
 
+        Without `flush` the round ends once `go_on` says so, and the next one writes what is left before it plans.
         `watermark` is the least Kafka time, in seconds, that ingest has consumed on any partition.
         """
         report = CompactReport()
@@ -195,8 +209,8 @@ class Compactor:
     def _round(self, now: float, watermark: float, report: CompactReport, *, flush: bool) -> None:
         files = self._live_files()  # 1
         report.blocked.update(self.staging.damaged)
-        due = self._due(files, now, watermark, flush=flush)
-        self._write_hours(files, due, report)  # 2
+        due = self._left if self.more and not flush else self._due(files, now, watermark, flush=flush)
+        self._left = self._write_hours(files, due, report, flush=flush)  # 2
         self._retire([file for file in files if file.drained], now, report)  # 3
         self._merge_runs([file for file in files if not file.drained], report)  # 4
         self.staging.refresh()
@@ -253,11 +267,18 @@ class Compactor:
         paths = (self._layout.hour_file(self.staging.keys.sensor_hour(key)) for key in keys.tolist())
         return keys[np.fromiter((path.exists() for path in paths), np.bool_, len(keys))]
 
-    def _write_hours(self, files: Sequence[StagedFile], due: Keys, report: CompactReport) -> None:
+    def _write_hours(
+        self, files: Sequence[StagedFile], due: Keys, report: CompactReport, *, flush: bool
+    ) -> Keys:
+        """Write the files of these sensor-hours; those left once there is no more time."""
+        left = due
         if not len(due):
-            return
+            return left
         staged = StagedMerge(files, self.staging.keys, due)
-        for block in staged.blocks(self._policy.block_rows, self._held_rows):
+        for block in staged.blocks(self._policy.block_rows, self._held_rows, BLOCK_FILES):
+            if len(left) < len(due) and not flush and not self.go_on():
+                return left
+            left = np.setdiff1d(left, block.keys)
             merges = (
                 self._merge_large(staged, block, report)
                 if block.large
@@ -269,6 +290,7 @@ class Compactor:
             self._held |= zip(drained, (merge.file.rows for merge in merges), strict=True)
             staged.drain(block, drained)
             report.add_merges(merges)
+        return left[:0]
 
     def _merge_large(self, staged: StagedMerge, block: Block, report: CompactReport) -> list[HourMerge]:
         key = self.staging.keys.sensor_hour(int(block.keys[0]))
@@ -333,6 +355,8 @@ class Compactor:
         by_name = {file.name: file for file in files}
         sizes = [(file.name, int(file.waiting.sum())) for file in files]
         for group in plan_runs(sizes, pressed=not self.staging.complete):
+            if self.more and len(files) < MANY_FILES and self.staging.complete:
+                return
             inputs = [by_name[name] for name in group]
             run = self._write_run(inputs)
             self._disk.publish([run])  # commit point

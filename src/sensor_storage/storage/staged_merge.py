@@ -48,9 +48,15 @@ class StagedMerge:
         self._open: dict[int, CheckedFile] = {}
 
     def blocks(
-        self, max_rows: int, held: "Callable[[Keys], NDArray[np.int64]] | None" = None
+        self,
+        max_rows: int,
+        held: "Callable[[Keys], NDArray[np.int64]] | None" = None,
+        max_keys: int | None = None,
     ) -> Iterator[Block]:
-        """The blocks in canonical order; `held` says how many rows beside the waiting ones each will meet."""
+        """The blocks in canonical order, each with at most about so many sensor-hours.
+
+        `held` says how many rows beside the waiting ones each sensor-hour will meet.
+        """
         none = np.empty(0, np.int64)
         chosen = np.concatenate([none, *(f.keys[e] for f, e in zip(self._files, self._entries, strict=True))])
         counts = np.concatenate(
@@ -62,7 +68,7 @@ class StagedMerge:
         ordered = chosen[first]
         rows = held(ordered) if held else np.zeros(len(ordered), np.int64)
         np.add.at(rows, order, counts)
-        number = plan_blocks(rows, max_rows)
+        number = plan_blocks(np.maximum(rows, max_rows // max_keys) if max_keys else rows, max_rows)
         of_entry = np.split(number[order], np.cumsum([len(entries) for entries in self._entries])[:-1])
         for block in range(int(number[-1]) + 1):
             members = number == block
