@@ -264,7 +264,7 @@ def test_a_round_is_bounded_and_the_rest_follows(layout: Layout) -> None:
 
 def test_a_round_without_time_makes_one_sensor_and_leaves_the_others_to_the_next(layout: Layout) -> None:
     rows = [
-        replace(one, series=Series("press-1", f"s{number}"))
+        one._replace(series=Series("press-1", f"s{number}"))
         for number in range(3)
         for one in _seconds(DAY, 100, 1800)
     ]
