@@ -17,6 +17,7 @@ from sensor_storage.aggregation import stage as aggregate
 from sensor_storage.api.app import create_app
 from sensor_storage.cli import VERBS
 from sensor_storage.clock import ManualClock
+from sensor_storage.cold import folding
 from sensor_storage.config.entries import entries
 from sensor_storage.kafka import ingest, refusal
 from sensor_storage.kafka.decoder import Decoder, DecodeSettings
@@ -115,7 +116,13 @@ def test_decisions_are_numbered_without_a_hole_and_have_all_their_parts() -> Non
 
 @pytest.mark.parametrize(
     ("heading", "module"),
-    [("Publish", durable), ("Ingest", ingest), ("Compact", compact), ("Aggregate", aggregate)],
+    [
+        ("Publish", durable),
+        ("Ingest", ingest),
+        ("Compact", compact),
+        ("Aggregate", aggregate),
+        ("Fold", folding),
+    ],
 )
 def test_the_failure_table_has_every_step_of_the_module(heading: str, module: ModuleType) -> None:
     steps = set(re.findall(r"^ ?(\d)\. ", module.__doc__ or "", re.MULTILINE))

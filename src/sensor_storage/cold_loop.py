@@ -1,5 +1,7 @@
 """The worker beside the cold store: uploads on its interval, cleans up on its own, and does both when asked.
 
+After an upload it folds what has been over for long, as many days a round as leave time for the rest.
+
 It may wait for the store as long as it takes; ingest, compaction and queries do not notice.
 """
 
@@ -12,6 +14,7 @@ from typing import Any, Final
 
 from sensor_storage.clock import Clock
 from sensor_storage.cold.cleanup import Cleaner, CleanupReport
+from sensor_storage.cold.folding import Day, Folding, FoldReport
 from sensor_storage.cold.keepsakes import Keepsakes
 from sensor_storage.cold.removal import Removal
 from sensor_storage.cold.upload import Uploader, UploadReport
@@ -58,6 +61,7 @@ class ColdLoop:
         uploader: Uploader | None,
         keepsakes: Keepsakes | None,
         cleaner: Callable[[Callable[[Sequence[Removal]], dict[str, str]]], Cleaner],
+        folding: Callable[[Callable[[Sequence[Day]], Sequence[str]]], Folding] | None,
         policy: ColdPolicy,
         settled: Settled,
         url: str,
@@ -71,6 +75,7 @@ class ColdLoop:
         self._uploader = uploader
         self._keepsakes = keepsakes
         self._cleaner = cleaner(self._remove)
+        self._folding = folding(self._fold) if folding else None
         self._policy = policy
         self._settled = settled
         self._url = url
@@ -84,6 +89,7 @@ class ColdLoop:
         self._upload_at = clock.monotonic() + min(_FIRST_ROUND_SECONDS, policy.upload_interval_seconds)
         self._cleanup_at = clock.monotonic() + min(60.0, policy.cleanup_interval_seconds)
         self._pressure_at = 0.0
+        self._fold_at = self._upload_at
         self._cleaned = CleanupReport()
         self._removed = 0
         self._removed_bytes = 0
@@ -118,6 +124,9 @@ class ColdLoop:
             troubled = self._last.away or self._last.failed
             soon = _AGAIN_SECONDS if troubled else self._policy.upload_interval_seconds
             self._upload_at = self._clock.monotonic() + min(soon, self._policy.upload_interval_seconds)
+        if self._folding and now >= self._fold_at:
+            self._fold_at = now + self._policy.upload_interval_seconds
+            self._patiently(self._fold_some)
         if not self._policy.cleanup:
             return
         if now >= self._cleanup_at:
@@ -175,6 +184,13 @@ class ColdLoop:
             self._removed_bytes += report.removed_bytes
         return report
 
+    def _fold_some(self) -> None:
+        report = self._folding.run_once(self._clock.now()) if self._folding else FoldReport()
+        if report.folded:
+            _log.info("folded", days=report.folded)
+        if report.more:
+            self._fold_at = self._clock.monotonic()
+
     def _sealed_before(self, now: float) -> int:
         """Hours below it are over, by what was consumed, for the grace time."""
         return int((min(now, self._settled_mark()) - self._policy.seal_grace_seconds) // _SECONDS_PER_HOUR)
@@ -193,6 +209,14 @@ class ColdLoop:
             raise SensorStorageError(f"clean up: {answer['error']}", hint=str(answer.get("hint", "")))
         kept: dict[str, str] = answer["kept"]
         return kept
+
+    def _fold(self, days: Sequence[Day]) -> Sequence[str]:
+        """Let the owner of the tree do it; for each day why not, or nothing."""
+        answer = ask(self._layout, "maintain", "fold", timeout_seconds=60, days=[list(one) for one in days])
+        if "error" in answer:
+            raise SensorStorageError(f"fold: {answer['error']}", hint=str(answer.get("hint", "")))
+        refused: list[str] = answer["refused"]
+        return refused
 
     def _asked_to_upload(self, _: Mapping[str, Any]) -> dict[str, Any]:
         """Everything that changed, open hours too; what failed before is tried at once."""

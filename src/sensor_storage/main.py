@@ -18,6 +18,7 @@ from sensor_storage.cold.cleanup import Cleaner, CleanupPolicy
 from sensor_storage.cold.connect import Place, azure_address, folder_of, open_store, place_of
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.cold.files import ColdFiles
+from sensor_storage.cold.folding import Day, Folder, Folding, Unfold
 from sensor_storage.cold.keepsakes import Keepsakes
 from sensor_storage.cold.mark import open_folder
 from sensor_storage.cold.removal import Removal, Remover
@@ -100,6 +101,16 @@ def build_files(settings: Settings, layout: Layout) -> ColdFiles | None:
     return ColdFiles(layout, store, SystemClock(), settings.cold.cache_bytes)
 
 
+def _files_or_none_cold(settings: Settings, layout: Layout) -> ColdFiles:
+    """As `build_files`; without a cold store, files that are here or in the cache."""
+    return build_files(settings, layout) or ColdFiles(layout, None, SystemClock(), 0)
+
+
+def build_unfold(settings: Settings, layout: Layout, catalog: Catalog) -> Unfold:
+    """Manifests of folded days → the catalog's tables."""
+    return Unfold(catalog, _files_or_none_cold(settings, layout))
+
+
 def build_uploader(
     settings: Settings,
     layout: Layout,
@@ -156,11 +167,23 @@ def build_cleaner(
     )
 
 
+def build_folding(
+    settings: Settings,
+    layout: Layout,
+    catalog: Catalog,
+    store: ColdStore,
+    fold: Callable[[Sequence[Day]], Sequence[str]],
+) -> Folding:
+    """Receipts of days that are over → their manifests."""
+    return Folding(catalog, store, instance_id(settings, layout), fold)
+
+
 def build_cold(settings: Settings) -> ColdLoop:
     """The worker beside the cold store."""
     layout = layout_of(settings)
     catalog = Catalog(layout)
     store = build_store(settings, may_create=True, may_mark=True)
+    folds = settings.cold.azure_access_tier != "Archive"  # a manifest has to come at once
     return ColdLoop(
         layout=layout,
         clock=SystemClock(),
@@ -168,6 +191,7 @@ def build_cold(settings: Settings) -> ColdLoop:
         uploader=build_uploader(settings, layout, catalog, store) if store else None,
         keepsakes=build_keepsakes(settings, layout, catalog, store) if store else None,
         cleaner=partial(build_cleaner, settings, layout, catalog, store),
+        folding=partial(build_folding, settings, layout, catalog, store) if store and folds else None,
         policy=ColdPolicy(
             upload_interval_seconds=settings.cold.upload_interval.total_seconds(),
             cleanup_interval_seconds=settings.cleanup.interval_hours * 3600,
@@ -191,7 +215,7 @@ def needs_cold_worker(settings: Settings) -> bool:
 
 def build_compactor(settings: Settings, layout: Layout, catalog: Catalog) -> Compactor:
     """Segments → runs → hour files. Without a cold store, an hour that only one has waits."""
-    files = build_files(settings, layout) or ColdFiles(layout, None, SystemClock(), 0)
+    files = _files_or_none_cold(settings, layout)
     memory = plan_memory(settings.service.memory_limit)
     return Compactor(
         layout,
@@ -223,6 +247,7 @@ def build_aggregator(settings: Settings, layout: Layout, catalog: Catalog) -> Ag
         LocalHours(layout, judge, find),
         aggregate_policy(settings),
         find=find,
+        unfold=build_unfold(settings, layout, catalog),
     )
 
 
@@ -264,6 +289,7 @@ def build_maintain(settings: Settings) -> MaintainLoop:
         aggregator=build_aggregator(settings, layout, catalog),
         remover=build_remover(settings, layout, catalog, compactor.staging),
         settled=build_settled(settings),
-        set_aside=SetAside(layout, Disk(layout.root), catalog),
+        folder=Folder(catalog),
+        set_aside=SetAside(layout, Disk(layout.root), catalog, build_unfold(settings, layout, catalog)),
         replay=partial(build_replay, settings, layout),
     )

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sensor_storage.aggregation.stage import AggregateReport, Aggregator
 from sensor_storage.clock import Clock
+from sensor_storage.cold.folding import Folder
 from sensor_storage.cold.removal import Remover
 from sensor_storage.control import Control
 from sensor_storage.errors import DiskFull, Halt, Owned
@@ -47,6 +48,7 @@ class MaintainLoop:
         accounts: Accounts,
         aggregator: Aggregator,
         remover: Remover,
+        folder: Folder,
         settled: Settled,
         set_aside: SetAside,
         replay: Callable[[Callable[[str], object]], Replay],
@@ -58,6 +60,7 @@ class MaintainLoop:
         self._accounts = accounts
         self._aggregator = aggregator
         self._remover = remover
+        self._folder = folder
         self._settled = settled
         self._aside = set_aside
         self._new_replay = replay
@@ -79,6 +82,7 @@ class MaintainLoop:
                 "flush": self._flush,
                 "aggregate": self._aggregate,
                 "remove": self._remove,
+                "fold": self._fold,
                 "set_aside": self._set_aside,
                 "forget": self._forget,
                 "replay": self._replay,
@@ -140,6 +144,10 @@ class MaintainLoop:
     def _remove(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Remove files that are proven to be in the cold store, as far as they are still what was proven."""
         return {"kept": self._remover.from_request(request["files"])}
+
+    def _fold(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Let days whose manifests are in the cold store leave the catalog's tables."""
+        return {"refused": self._folder.from_request(request["days"])}
 
     def _set_aside(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Move damaged files out of the way; what they kept from being merged or made is tried again at once."""

@@ -302,7 +302,7 @@ def test_each_receipt_is_held_against_the_store(plant: Plant, store: DirectorySt
     store.write("raw/other.parquet", b"theirs", replaces=None, metadata={})
 
     def marks(*, full: bool) -> dict[str, str]:
-        audit = Audit(store, plant.catalog.receipts, Disk(plant.layout.root), full=full)
+        audit = Audit(store, plant.catalog, plant.files, Disk(plant.layout.root), full=full)
         return {one.name: one.mark for one in audit.run() if one.mark != "="}
 
     quick = {gone: "-", replaced: "!", "raw/other.parquet": "+"}
@@ -318,7 +318,7 @@ def test_a_blob_that_others_added_to_is_told_apart_from_damage(
     plant.all_stages()
     other.arrive(range(60, 200))
     other.all_stages()
-    audit = Audit(store, plant.catalog.receipts, Disk(plant.layout.root), full=True)
+    audit = Audit(store, plant.catalog, plant.files, Disk(plant.layout.root), full=True)
     changed = [one for one in audit.run() if one.mark == "*" and one.name.startswith("raw/")]
     assert changed
     assert all(one.good for one in changed)

@@ -245,7 +245,7 @@ def test_random_queries_equal_the_truth_of_their_moment_while_every_stage_runs(t
     with moving(tmp_path, seed=1) as plant:
         done = ask_meanwhile(plant, 250, seed=1)
     assert done.wrong == []
-    assert plant.rounds.keys() >= {"compact", "flush", "aggregate", "upload", "clean up"}
+    assert plant.rounds.keys() >= {"compact", "flush", "aggregate", "upload", "clean up", "fold"}
     assert done.tiers["cloud"] > 0
     assert 0 < done.exact < 250
 

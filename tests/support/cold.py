@@ -14,6 +14,8 @@ from sensor_storage.clock import SystemClock
 from sensor_storage.cold.cleanup import Cleaner, CleanupPolicy, CleanupReport
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.cold.files import ColdFiles
+from sensor_storage.cold.folding import Folder, Folding
+from sensor_storage.cold.keepsakes import Keepsakes
 from sensor_storage.cold.removal import Remover
 from sensor_storage.cold.store import Blob, ColdStore, Content, Page
 from sensor_storage.cold.thaw import Thaw
@@ -29,6 +31,8 @@ from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.readings import Readings
 from support.aggregates import LATER, SERIES
 from support.trees import NOW, readings_of, stage
+
+SERVICE = "one"
 
 
 class Plant:
@@ -51,11 +55,14 @@ class Plant:
             LocalHours(self.layout, judge_by("opc-ua", uncertain_is_good=True), self.files.find),
             AggregatePolicy(),
             find=self.files.find,
+            unfold=thaw.unfold,
         )
         self.uploader = Uploader(
             self.layout, self.disk, self.catalog, store, UploadPolicy(max_rows=max_rows), chance=lambda: 0.5
         )
         self.remover = Remover(self.layout, self.disk, self.catalog, self.compactor.staging)
+        self.keepsakes = Keepsakes(self.layout, self.catalog, store, SERVICE, "group")
+        self.folding = Folding(self.catalog, store, SERVICE, Folder(self.catalog).fold)
 
     def arrive(self, offsets: Sequence[int], **words: object) -> Readings:
         """Readings come, as one segment."""
@@ -87,6 +94,16 @@ class Plant:
     def clean(self, now: float = LATER, *, dry_run: bool = False, **policy: object) -> CleanupReport:
         return self.cleaner(**policy).run_once(now, dry_run=dry_run)
 
+    def fold(self, now: float) -> int:
+        """Fold what may be, with the manifests told of that have to be told before; how many days."""
+        report = UploadReport()
+        self.keepsakes.run_once(now - 86_400, report)
+        assert not report.errors
+        rounds = [self.folding.run_once(now)]
+        while rounds[-1].more:
+            rounds.append(self.folding.run_once(now))
+        return sum(one.folded for one in rounds)
+
     def all_stages(self) -> None:
         """Everything once: compact, aggregate, upload."""
         self.compact()
@@ -110,6 +127,16 @@ class Plant:
 
     def close(self) -> None:
         self.catalog.close()
+
+
+MONTH = 30 * 86_400.0
+
+
+def fold_all(plant: Plant) -> int:
+    """Everything once, and what is over leaves the disk, and then the catalog; how many days were folded."""
+    plant.all_stages()
+    plant.clean(LATER + MONTH)
+    return plant.fold(LATER + 2 * MONTH)
 
 
 EVERYTHING = Interval(int((NOW - 100 * 86_400) * 1e6), int((NOW + 100 * 86_400) * 1e6))

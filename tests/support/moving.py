@@ -1,8 +1,9 @@
 """A directory in which every stage goes on while it is asked, and what a question's answer may be at that moment.
 
 Readings come in segments, many of them late, some twice. A thread compacts, aggregates, uploads and cleans up, in
-random order; what is late brings cold files back. A truth is exact where nothing came while a question was
-answered; else a window or an answer lies between what was durable when it began and what had come when it ended.
+random order, and folds days; what is late brings cold files back. A truth is exact where nothing came while a
+question was answered; else a window or an answer lies between what was durable when it began and what had come when
+it ended.
 """
 
 import random
@@ -27,7 +28,7 @@ from sensor_storage.query.queries import Limits, Queries
 from sensor_storage.query.question import Interval, Question, Resolution
 from sensor_storage.storage.layout import Layout
 from support.aggregates import DAY, LATER, SECOND, Reading, readings_at
-from support.cold import Plant
+from support.cold import Plant, fold_all
 from support.trees import NOW, stage
 
 SERIES = [Series("press-1", "temperature"), Series("press-1", "force"), Series("hall/1", "flow rate")]
@@ -129,6 +130,7 @@ class Moving:
             "aggregate": (0.4, plant.aggregate),
             "upload": (0.2, plant.upload),
             "clean up": (0.1, plant.clean),
+            "fold": (0.1, lambda: fold_all(plant)),
         }
         self._stage(rows, number, _FIRST)
         plant.all_stages()

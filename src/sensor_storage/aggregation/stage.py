@@ -27,7 +27,7 @@ from sensor_storage.aggregation.raw_hours import HourSource, Told, day_of, minut
 from sensor_storage.aggregation.rows import Row, with_rows
 from sensor_storage.aggregation.statistics import Statistics
 from sensor_storage.aggregation.windows import HOURS_PER_DAY, LEVELS, WIDTH, Level, period_of, period_start
-from sensor_storage.errors import Damaged, DiskFull, SensorStorageError, Transient
+from sensor_storage.errors import Damaged, DiskFull, Halt, SensorStorageError
 from sensor_storage.model import SensorHour, Series
 from sensor_storage.storage.aggregate_catalog import AggregateFile, AggregateRecord, Span, Spanned
 from sensor_storage.storage.alive import Alive, GoOn, always, nothing
@@ -107,12 +107,14 @@ class Aggregator:
         policy: AggregatePolicy,
         *,
         find: Callable[[Path], Path] = lambda path: path,
+        unfold: Callable[[str, int, int], None] = lambda *_: None,
     ) -> None:
         self._layout = layout
         self._disk = disk
         self._catalog = catalog.aggregates
         self._source = source
         self._find = find
+        self._unfold = unfold
         self._policy = policy
         self._limit = policy.parameters.carry_limit_us
         self._started = False
@@ -203,9 +205,9 @@ class Aggregator:
         mine = Batch()
         try:
             make(series, [key.number for key in keys], now, mine)
-        except DiskFull:
+        except (DiskFull, Halt):
             raise
-        except Transient as error:
+        except SensorStorageError as error:
             self._disk.discard(mine.asides)
             for key in keys:
                 self._block(key, self._layout.hour_file(SensorHour(series, key.number)), error, now)
@@ -217,6 +219,9 @@ class Aggregator:
 
     def _hours_of(self, series: Series, numbers: Sequence[int], now: float, batch: Batch) -> None:
         """Steps 2 and 3 for due hours of one sensor, in order; nothing is published yet."""
+        reach = reached_hours(self._limit)
+        for number in numbers:
+            self._unfold(series.asset, number - reach, number + 2 * reach)
         known = Known(self._catalog.find(series, "hour", *self._around(numbers)))
         rows: dict[int, Row] = {}
         changed: list[int] = []
@@ -292,6 +297,7 @@ class Aggregator:
         for day in days:
             path = self._path(series, "hour", day * WIDTH["day"])
             first = day * HOURS_PER_DAY
+            self._unfold(series.asset, first, first)
             try:
                 hours = read_aggregate(self._find(path))
             except (Damaged, FileNotFoundError) as error:
@@ -303,8 +309,9 @@ class Aggregator:
             except (Damaged, FileNotFoundError) as error:
                 self._block(Spanned(series, "day", day), path, error, now)
                 continue
-            before = self._catalog.find(series, "hour", first - reached_hours(self._limit), first - 1)
-            carry_in = plan_carry_in(Known(before).carries, first, self._limit)
+            before = self._catalog.carries(series, first - reached_hours(self._limit), first - 1)
+            carries = {hour: carry_of(carry) for hour, carry in before.items()}
+            carry_in = plan_carry_in(carries, first, self._limit)
             rows[day] = Row(whole, hours.digest, carry_in)
         if not rows:
             return

@@ -94,7 +94,7 @@ def create_app(
     app.include_router(metrics.routes(layout, clock, meter, traffic))
     app.include_router(storage.routes(layout, clock, meter, change), dependencies=read)
     queries = Queries(layout, clock, parameters=parameters, files=files)
-    app.include_router(cold.routes(layout, store, change), dependencies=read)
+    app.include_router(cold.routes(queries.files, layout, store, change), dependencies=read)
     app.include_router(query.routes(queries), dependencies=read)
     app.include_router(sensors.routes(queries), dependencies=read)
     app.include_router(prometheus.routes(queries), dependencies=read)

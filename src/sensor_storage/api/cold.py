@@ -1,7 +1,8 @@
 """`/upload/trigger`, `/cleanup/trigger` and `/azure/files`: the cold store, asked for and looked into."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, Final, Literal
@@ -13,8 +14,9 @@ from pydantic import BaseModel, Field
 from sensor_storage.api.access import ChangesAllowed
 from sensor_storage.api.errors import Problem
 from sensor_storage.api.jobs import Job, Jobs, Report, TooManyJobs
+from sensor_storage.cold.files import ColdFiles
 from sensor_storage.cold.store import PAGE, Blob, ColdStore, Page
-from sensor_storage.storage.catalog_view import CatalogView
+from sensor_storage.errors import Damaged
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import ask
 from sensor_storage.storage.receipts import Receipt
@@ -112,13 +114,15 @@ class CloudFiles(BaseModel):
 WaitFor = Annotated[float, Query(ge=0, le=_MAX_WAIT_SECONDS, description="Seconds to wait for its end.")]
 
 
-def routes(layout: Layout, store: ColdStore | None, changes_allowed: ChangesAllowed) -> APIRouter:
+def routes(
+    files: ColdFiles, layout: Layout, store: ColdStore | None, changes_allowed: ChangesAllowed
+) -> APIRouter:
     """The routes over one data directory and its cold store."""
     router = APIRouter(tags=["cold store"])
     changes = [Depends(changes_allowed)]
     _upload_routes(router, layout, store, changes)
     _cleanup_routes(router, layout, store, changes)
-    _file_routes(router, layout, store)
+    _file_routes(router, files, store)
     return router
 
 
@@ -180,7 +184,7 @@ def _cleanup_routes(router: APIRouter, layout: Layout, store: ColdStore | None, 
         return _cleanup_job(_found(jobs[dry_run], job), dry_run=dry_run)
 
 
-def _file_routes(router: APIRouter, layout: Layout, store: ColdStore | None) -> None:
+def _file_routes(router: APIRouter, cold: ColdFiles, store: ColdStore | None) -> None:
     @router.get(
         "/azure/files",
         response_model=CloudFiles,
@@ -199,31 +203,34 @@ def _file_routes(router: APIRouter, layout: Layout, store: ColdStore | None) -> 
         folder = prefix.strip("/") + "/" if prefix.strip("/") else ""
         if stream:
             first = there.page(folder, cursor=cursor, limit=PAGE)  # so that a store that is away is an error
-            return StreamingResponse(_lines(layout, there, folder, first), media_type="application/x-ndjson")
+            return StreamingResponse(_lines(cold, there, folder, first), media_type="application/x-ndjson")
         found: list[Blob] = []
         place: str | None = cursor
         while place is not None and len(found) < limit:
             page = there.page(folder, cursor=place, limit=limit - len(found))
             found, place = found + page.blobs, page.next
-        with CatalogView.of(layout) as catalog:
-            return CloudFiles(
-                store=there.url, files=[_file(one, catalog.receipt) for one in found], next=place
-            )
+        return CloudFiles(store=there.url, files=_with_receipts(cold, found), next=place)
 
 
-def _lines(layout: Layout, store: ColdStore, prefix: str, page: Page) -> Iterator[str]:
+def _lines(files: ColdFiles, store: ColdStore, prefix: str, page: Page) -> Iterator[str]:
     """This page's blobs and all behind them."""
     while True:
-        with CatalogView.of(layout) as catalog:
-            for blob in page.blobs:
-                yield json.dumps(_file(blob, catalog.receipt).model_dump(mode="json")) + "\n"
+        for one in _with_receipts(files, page.blobs):  # at once: another thread may ask for the next line
+            yield json.dumps(one.model_dump(mode="json")) + "\n"
         if page.next is None:
             return
         page = store.page(prefix, cursor=page.next, limit=PAGE)
 
 
-def _file(blob: Blob, receipt_of: Callable[[str], Receipt | None]) -> CloudFile:
-    receipt = receipt_of(blob.name)
+def _with_receipts(files: ColdFiles, found: Sequence[Blob]) -> list[CloudFile]:
+    with files.looking():
+        return [_file(blob, files) for blob in found]
+
+
+def _file(blob: Blob, files: ColdFiles) -> CloudFile:
+    receipt = None
+    with suppress(Damaged):  # the manifest of its day; `verify --cold` tells of that
+        receipt = files.receipt(blob.name)
     return CloudFile(
         name=blob.name,
         size_bytes=blob.size_bytes,

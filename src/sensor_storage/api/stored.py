@@ -88,8 +88,7 @@ def routes(queries: Queries) -> APIRouter:
         name = queries.layout.relative(path)
         here = path.exists()
         checked = CheckedFile(_found(queries, path))
-        with CatalogView.of(queries.layout) as catalog:
-            receipt = catalog.receipt(name)
+        receipt = queries.files.receipt(name)
         facts: dict[str, Any] = facts_of(checked)
         return StoredFile(file=name, here=here, receipt=proof_of(receipt) if receipt else None, **facts)
 

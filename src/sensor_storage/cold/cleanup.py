@@ -236,8 +236,7 @@ class Cleaner:
         wanted = set(names)
         found: dict[str, Blob] = {}
         if self._store:
-            known, _ = self._catalog.receipts.sums()
-            for prefix in plan_lists(names, known):
+            for prefix in plan_lists(names, self._catalog.receipts.count()):
                 for page in self._store.pages(prefix):
                     report.requests += 1
                     found |= {blob.name: blob for blob in page if blob.name in wanted}

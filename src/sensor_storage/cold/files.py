@@ -1,7 +1,8 @@
 """A file of the tree, wherever it is: on this disk, or brought from the cold store into a bounded cache.
 
-Which blobs there are is known from receipts. A cached copy carries its digest as its name: one that a receipt
-still names is used without asking the store.
+Which blobs there are is known from receipts; those of a folded day are in its manifest, which is brought like any
+other blob. A cached copy carries its digest as its name: one that a receipt still names is used without asking the
+store.
 """
 
 import os
@@ -12,13 +13,19 @@ from pathlib import Path
 from threading import Lock, local
 from typing import Final, TypeVar
 
+from sensor_storage.aggregation.windows import Level, period_start
 from sensor_storage.clock import Clock
+from sensor_storage.cold.day_manifests import DayManifests
+from sensor_storage.cold.manifests import receipt_in
 from sensor_storage.cold.store import ColdStore
-from sensor_storage.errors import Damaged, DamagedBlob, NoColdStore, Transient
+from sensor_storage.errors import Damaged, DamagedBlob, NoColdStore, SensorStorageError, Transient
+from sensor_storage.model import SensorHour, Series
 from sensor_storage.storage.catalog import connect_read_only
 from sensor_storage.storage.digests import file_digest
 from sensor_storage.storage.durable import hint_file, remove_hint
-from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.folded import FoldedDay, hours_in
+from sensor_storage.storage.layout import Layout, day_of, encode_name
+from sensor_storage.storage.receipts import Receipt
 from sensor_storage.storage.status import read_cold
 
 _QUIET_SECONDS: Final = 20.0
@@ -28,6 +35,16 @@ _REMEDY: Final = (
     "`sensor-storage verify --cold --full` lists such blobs,"
     " `sensor-storage verify --repair` brings back what Kafka still has"
 )
+_RECEIPT: Final = """
+SELECT *, NULL, NULL, NULL, NULL, NULL FROM receipt WHERE name = ?1
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM folded_day WHERE folder = ?2 AND day = ?3
+"""
+_FILES: Final = """
+SELECT sensor, hours, minutes, day_file IS NOT NULL FROM folded WHERE asset = ? AND day = ?
+"""
+_HOUR: Final = 5
+"""Where a name has its hour: behind tree, asset, year, month and day."""
+
 _LOOKS: Final = 10
 _NANOSECONDS: Final = 1_000_000_000
 _T = TypeVar("_T")
@@ -45,6 +62,7 @@ class ColdFiles:
         self._failed: tuple[float, Transient] | None = None
         self._held_bytes: int | None = None
         self._kept = local()
+        self.manifests = DayManifests(self._kept_or_brought)
 
     @contextmanager
     def looking(self) -> Iterator[None]:
@@ -75,11 +93,30 @@ class ColdFiles:
         if path.exists():
             return path
         name = self._layout.relative(path)
-        digest = self._receipt(name)
-        if digest is None:
+        receipt = self.receipt(name)
+        if receipt is None:
             if path.exists():  # written meanwhile
                 return path
             raise FileNotFoundError(path)
+        return self._kept_or_brought(name, receipt.digest)
+
+    def receipt(self, name: str) -> Receipt | None:
+        """The receipt of a blob; of a folded day out of its manifest, with errors as of `find`."""
+        for _ in range(_LOOKS):
+            found = self._known(name)
+            if not isinstance(found, FoldedDay):
+                return found
+            try:
+                return receipt_in(self.manifests.of(found), name)
+            except SensorStorageError:
+                if self._known(name) != found:  # unfolded meanwhile
+                    continue
+                if not self._is_in(found, name):
+                    return None
+                raise
+        return None
+
+    def _kept_or_brought(self, name: str, digest: str) -> Path:
         copy = self._copy(digest)
         try:
             status = copy.stat()
@@ -144,12 +181,41 @@ class ColdFiles:
             hint="set COLD_STORE_URL and its login, as the service has",
         )
 
-    def _receipt(self, name: str) -> str | None:
+    def _known(self, name: str) -> Receipt | FoldedDay | None:
+        """The blob's receipt, or the folded day that has it: one look."""
         with suppress(sqlite3.DatabaseError), self.looking():
             if connection := self._connected():
-                row = connection.execute("SELECT digest FROM receipt WHERE name = ?", (name,)).fetchone()
-                return row[0] if row else None
+                place = (name, *(day_of(name) or ("", 0)))
+                for *receipt, folder, day, asset, manifest, digest in connection.execute(_RECEIPT, place):
+                    return (
+                        Receipt(*receipt)
+                        if folder is None
+                        else FoldedDay(folder, day, asset, manifest, digest)
+                    )
         return None
+
+    def _is_in(self, day: FoldedDay, name: str) -> bool:
+        """Does the catalog say of a folded day that it has the file?"""
+        *folders, file = name.split("/")
+        of_hour = sum(1 << int(hour) for hour in folders[_HOUR:] if hour.isdecimal())
+        with suppress(sqlite3.DatabaseError), self.looking():
+            if connection := self._connected():
+                for sensor, hours, minutes, of_day in connection.execute(_FILES, (day.asset, day.day)):
+                    if not file.startswith(encode_name(sensor)):
+                        continue
+                    series = Series(day.asset, sensor)
+                    raw = (SensorHour(series, hour) for hour in hours_in(hours & of_hour, day.day))
+                    there = [self._layout.hour_file(key) for key in raw]
+                    there += [
+                        self._made(series, "minute", one) for one in hours_in(minutes & of_hour, day.day)
+                    ]
+                    there += [self._made(series, "hour", day.day)] if of_day else []
+                    if self._layout.root / name in there:
+                        return True
+        return False
+
+    def _made(self, series: Series, level: Level, period: int) -> Path:
+        return self._layout.aggregate_file(series, level, period_start(level, period))
 
     @property
     def _look(self) -> ExitStack | None:

@@ -13,7 +13,7 @@ from sensor_storage.aggregation.batch import carry_json
 from sensor_storage.aggregation.files import footer_of
 from sensor_storage.aggregation.windows import period_of
 from sensor_storage.cold.keepsakes import SERVICES
-from sensor_storage.cold.manifests import FOLDER, read_manifest
+from sensor_storage.cold.manifests import DAYS_FOLDER, FOLDER, read_manifest
 from sensor_storage.cold.store import Blob, ColdStore
 from sensor_storage.errors import Damaged, Transient
 from sensor_storage.model import SensorHour
@@ -33,7 +33,8 @@ _MICROSECONDS: Final = 1_000_000
 class Inventoried:
     """How many files of readings and aggregates the store has, and how many of both were read to know that.
 
-    `missing` blobs are in a manifest and not in the store; `damaged` by name why.
+    `missing` blobs are in a manifest and not in the store; `damaged` by name why. What damaged manifests told of is
+    read from the blobs themselves.
     """
 
     files: int = 0
@@ -41,6 +42,7 @@ class Inventoried:
     read: int = 0
     missing: list[str] = field(default_factory=list)
     damaged: dict[str, str] = field(default_factory=dict)
+    damaged_manifests: dict[str, str] = field(default_factory=dict)
 
 
 class Inventory:
@@ -63,7 +65,7 @@ class Inventory:
         """Each file that is this service's, or that no service tells of, as the store has it now."""
         mine: dict[str, Known] = {}
         others: dict[str, str] = {}
-        for teller, known in self._told():
+        for teller, known in self._told(done):
             if teller != service:
                 others[known.receipt.name] = known.receipt.etag.strip('"')
             elif _later(known, mine.get(known.receipt.name)):
@@ -73,7 +75,7 @@ class Inventory:
     def of_all(self, done: Inventoried, now: float) -> Iterator[Known]:
         """Each file, whichever service uploaded it last, as the store has it now."""
         told: dict[str, Known] = {}
-        for _, known in self._told():
+        for _, known in self._told(done):
             if _later(known, told.get(known.receipt.name)):
                 told[known.receipt.name] = known
         return self._present(told, {}, done, now)
@@ -87,7 +89,7 @@ class Inventory:
                 number += 1
                 self._progress(number)
                 known = mine.pop(blob.name, None)
-                if known and known.described and _same(known.receipt, blob):
+                if known and known.described and same_blob(known.receipt, blob):
                     yield _counted(known, done)
                 elif known or others.get(blob.name) != blob.etag.strip('"'):
                     try:
@@ -114,13 +116,18 @@ class Inventory:
             raise Damaged(f"{blob.name}: holds {known.series}, {known.level}, which has another name")
         return known
 
-    def _told(self) -> Iterator[tuple[str, Known]]:
-        """Which service tells what of a blob."""
+    def _told(self, done: Inventoried) -> Iterator[tuple[str, Known]]:
+        """Which service tells what of a blob, by its hours of uploads and by its folded days."""
         for blob in self.blobs(f"{SERVICES}/"):
             service, _, rest = blob.name.removeprefix(f"{SERVICES}/").partition("/")
-            if rest.startswith(f"{FOLDER}/"):
+            if rest.startswith((f"{FOLDER}/", f"{DAYS_FOLDER}/")):
                 with self.fetched(blob.name) as path:
-                    yield from ((service, known) for known in read_manifest(path))
+                    try:
+                        told = read_manifest(path)
+                    except Damaged as error:
+                        done.damaged_manifests[blob.name] = error.message.removeprefix(f"{path}: ")
+                        continue
+                yield from ((service, known) for known in told)
 
     def blobs(self, prefix: str) -> Iterator[Blob]:
         """The blobs below a prefix."""
@@ -147,10 +154,14 @@ def _counted(known: Known, done: Inventoried) -> Known:
 
 
 def _later(known: Known, held: Known | None) -> bool:
-    return held is None or known.receipt.uploaded_at >= held.receipt.uploaded_at
+    """Was it uploaded later? Of one upload the manifest counts that describes the file."""
+    if held is None:
+        return True
+    return (known.receipt.uploaded_at, known.described) >= (held.receipt.uploaded_at, held.described)
 
 
-def _same(receipt: Receipt, blob: Blob) -> bool:
+def same_blob(receipt: Receipt, blob: Blob) -> bool:
+    """Is the blob as the receipt has it, by ETag and size?"""
     return (receipt.etag.strip('"'), receipt.size_bytes) == (blob.etag.strip('"'), blob.size_bytes)
 
 

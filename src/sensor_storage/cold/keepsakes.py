@@ -86,7 +86,7 @@ class Keepsakes:
             return
         content = path.read_bytes()
         digest = file_digest(path)
-        blob = self._replace(name, content, {"digest": digest})
+        blob = replace_blob(self._store, name, content, {"digest": digest})
         rows = CheckedFile(path, coded=False).parquet.metadata.num_rows
         receipt = Receipt(name, blob, len(content), digest, digest, rows, digest, now)
         self._receipts.record([(None, receipt)])
@@ -102,7 +102,7 @@ class Keepsakes:
             content = encode_manifest(files)
             digest, held = stored_digest(content), self._receipts.find(name)
             if held is None or held.local_digest != digest:
-                etag = self._replace(name, content, {"digest": digest})
+                etag = replace_blob(self._store, name, content, {"digest": digest})
                 receipt = Receipt(name, etag, len(content), digest, digest, len(files), digest, now)
                 self._receipts.record([(None, receipt)])
 
@@ -119,24 +119,23 @@ class Keepsakes:
             self._publish(Published(now, self._group, least))
 
     def _publish(self, document: Published) -> None:
-        self._replace(self._document, msgspec.json.encode(document), {})
+        replace_blob(self._store, self._document, msgspec.json.encode(document), {})
         self.published = document
 
     @property
     def _document(self) -> str:
         return f"{self._prefix}/safe-offsets.json"
 
-    def _replace(self, name: str, content: bytes, metadata: dict[str, str]) -> str:
-        """Write in place of whatever is there: the name is ours alone."""
-        while True:
-            held = self._store.look(name)
-            try:
-                blob = self._store.write(
-                    name, content, replaces=held.etag if held else None, metadata=metadata
-                )
-            except Changed:
-                continue
-            return blob.etag
+
+def replace_blob(store: ColdStore, name: str, content: bytes, metadata: dict[str, str]) -> str:
+    """Write in place of whatever is there, for the one writer of that name; the ETag."""
+    while True:
+        held = store.look(name)
+        try:
+            blob = store.write(name, content, replaces=held.etag if held else None, metadata=metadata)
+        except Changed:
+            continue
+        return blob.etag
 
 
 def _failed(report: UploadReport, name: str, error: SensorStorageError) -> None:

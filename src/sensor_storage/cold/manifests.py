@@ -1,7 +1,9 @@
-"""Manifests: what a service uploaded in one hour, as a Parquet blob `services/<id>/receipts/yyyy/mm/dd/hh.parquet`.
+"""Manifests: receipts, and what is known of each file beside them, as Parquet blobs of one service.
 
-Each has one writer, and is written again only while its hour lasts or a later round adds to it. A file that was
-uploaded again is in the manifest of the later hour as well: the later one counts.
+`services/<id>/receipts/yyyy/mm/dd/hh.parquet` has what was uploaded in an hour. It is written again only while its
+hour lasts or a later round adds to it. A file that was uploaded again is in the manifest of the later hour as well:
+the later one counts. `services/<id>/days/<asset>/yyyy/mm/dd.parquet` has all files of an asset's day, once that is
+over and folded; it is written again when the day has changed since.
 """
 
 from collections.abc import Sequence
@@ -11,15 +13,19 @@ from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sensor_storage.errors import Damaged
 from sensor_storage.model import Series
 from sensor_storage.storage.footers import FORMAT_VERSION, OLDEST_WRITER, refuse_newer
 from sensor_storage.storage.known import HOUR_SECONDS, Known
+from sensor_storage.storage.layout import encode_name
 from sensor_storage.storage.parquet import CheckedFile, encode_table
 from sensor_storage.storage.receipts import Receipt
 
 FOLDER: Final = "receipts"
+DAYS_FOLDER: Final = "days"
+_SECONDS_PER_DAY: Final = 86_400
 _FIELDS: list[Any] = [
     pa.field("name", pa.string()),
     pa.field("etag", pa.string()),
@@ -61,6 +67,17 @@ def manifest_name(service_folder: str, hour: int) -> str:
     return f"{service_folder}/{FOLDER}/{start:%Y/%m/%d/%H}.parquet"
 
 
+def day_manifest_name(service_folder: str, asset: str, day: int) -> str:
+    """The blob of an asset's day, counted since 1970."""
+    start = datetime.fromtimestamp(day * _SECONDS_PER_DAY, UTC)
+    return f"{service_folder}/{DAYS_FOLDER}/{encode_name(asset)}/{start:%Y/%m/%d}.parquet"
+
+
+def is_manifest(name: str) -> bool:
+    """Does a blob of that name tell of others?"""
+    return name.startswith("services/") and name.split("/")[2] in {FOLDER, DAYS_FOLDER}
+
+
 def encode_manifest(files: Sequence[Known]) -> bytes:
     """The bytes of a manifest; equal files make equal bytes."""
     rows = [(*one.receipt, one.level, *one.series, *one[3:]) for one in files]
@@ -71,15 +88,36 @@ def encode_manifest(files: Sequence[Known]) -> bytes:
     return bytes(encode_table(table, ManifestFooter(rows=len(rows)), compression="zstd"))
 
 
-def read_manifest(path: Path) -> list[Known]:
-    """What a manifest says. Damaged when its bytes are not those that were written."""
+def open_manifest(path: Path) -> pa.Table:
+    """The table of a manifest. Damaged when its bytes are not those that were written."""
     file = CheckedFile(path, coded=False)
     refuse_newer(file.version(), path)
-    columns = file.parquet.read().to_pydict()
-    if list(columns) != SCHEMA.names:
+    table = file.parquet.read()
+    if table.column_names != SCHEMA.names:
         raise Damaged(f"{path}: not a manifest")
+    return table
+
+
+def read_manifest(path: Path) -> list[Known]:
+    """What a manifest says. Damaged when its bytes are not those that were written."""
+    return known_in(open_manifest(path))
+
+
+def known_in(manifest: pa.Table) -> list[Known]:
+    """Every file a manifest tells of."""
     found = []
-    for row in zip(*columns.values(), strict=True):
+    for row in zip(*manifest.to_pydict().values(), strict=True):
         level, asset, sensor, *rest = row[_OF_RECEIPT:]
         found.append(Known(Receipt(*row[:_OF_RECEIPT]), level, Series(asset, sensor), *rest))
     return found
+
+
+def receipt_in(manifest: pa.Table, name: str) -> Receipt | None:
+    """The receipt of one of its blobs."""
+    place = pc.index(manifest["name"], pa.scalar(name, pa.string())).as_py()
+    return receipts_in(manifest.slice(place, 1))[0] if place >= 0 else None
+
+
+def receipts_in(manifest: pa.Table) -> list[Receipt]:
+    """The receipts of all of them."""
+    return [Receipt(**row) for row in manifest.select(Receipt._fields).to_pylist()]

@@ -1,12 +1,13 @@
 """Late readings of an hour that is only in the cold store: its file comes back first.
 
-So a file on this disk, where there is one, holds whatever this disk ever held of its hour.
+So a file on this disk, where there is one, holds whatever this disk ever held of its hour. A folded day is unfolded
+before, whichever of its hours and sensors the readings are of.
 """
 
 import shutil
-from pathlib import Path
 
 from sensor_storage.cold.files import ColdFiles
+from sensor_storage.cold.folding import Unfold
 from sensor_storage.errors import DiskFull, Halt, SensorStorageError
 from sensor_storage.model import SensorHour
 from sensor_storage.storage.catalog import Catalog
@@ -23,24 +24,26 @@ class Thaw:
         self._disk = disk
         self._catalog = catalog
         self._files = files
+        self.unfold = Unfold(catalog, files)
 
     def __call__(self, key: SensorHour) -> str:
         """Bring the file back if it is cold. Why it can't be now, or nothing."""
-        path = self._layout.hour_file(key)
-        if path.exists() or not self._catalog.is_cold(key):
-            return ""
         try:
-            self.restore(path)
+            self.unfold(key.series.asset, key.hour, key.hour)
+            if not self._layout.hour_file(key).exists() and self._catalog.is_cold(key):
+                self.restore(key)
         except (DiskFull, Halt):
             raise
         except (SensorStorageError, FileNotFoundError) as error:
             return f"its file is in the cold store, and does not come: {error}"
-        self._catalog.record([describe(path)])
         return ""
 
-    def restore(self, path: Path) -> None:
-        """Put a copy from the cold store in the file's place, durable."""
+    def restore(self, key: SensorHour) -> None:
+        """Put a copy from the cold store in the file's place, durable, and say so in the catalog."""
+        path = self._layout.hour_file(key)
+        self.unfold(key.series.asset, key.hour, key.hour)
         copy = self._files.find(path)
         with self._disk.writing(path) as aside:
             shutil.copyfile(copy, aside.path)
             self._disk.publish([aside])
+        self._catalog.record([describe(path)])

@@ -247,9 +247,10 @@ class Uploader:
         width = WIDTH[level]
         found = {}
         for number in range(start // width, end // width):
-            receipt = self._receipts.find(self._name(Due(0, below, due.series, number, 0)))
-            if receipt:
+            if receipt := self._receipts.find(self._name(Due(0, below, due.series, number, 0))):
                 found[number] = receipt.digest
+            elif level == "day" and (digest := self._catalog.folded.day_file(due.series, number)):
+                found[number] = digest
         return found
 
     def _take(self, outcomes: Sequence[_Outcome], now: float, report: UploadReport) -> bool:

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from sensor_storage.model import Series
+from sensor_storage.storage.folded import HOURS, hours_between, hours_in, unpack
 from sensor_storage.storage.footers import content_digest
 
 Span: TypeAlias = Literal["hour", "day"]
@@ -158,22 +159,28 @@ class AggregateCatalog:
         )
         return [AggregateRecord(Spanned(series, span, number), *rest) for number, *rest in rows]
 
+    def carries(self, series: Series, first: int, last: int) -> dict[int, str | None]:
+        """By hour the carry-out of the hours between two, both included, of folded days or not."""
+        found: dict[int, str | None] = {}
+        for number, carry, held in self._db.execute(
+            "SELECT number, carry_out, NULL FROM aggregate"
+            " WHERE asset = ?1 AND sensor = ?2 AND span = 'hour' AND number BETWEEN ?3 AND ?4"
+            " UNION ALL SELECT NULL, NULL, held FROM folded"
+            " WHERE asset = ?1 AND sensor = ?2 AND day BETWEEN ?5 AND ?6",
+            (*series, first, last, first // HOURS, last // HOURS),
+        ):
+            hours = [(one.hour, one.carry_out) for one in unpack(held)] if held else [(number, carry)]
+            found |= {hour: out for hour, out in hours if first <= hour <= last}
+        return found
+
     def last_carry_out(self, series: Series, first: int, last: int) -> str | None:
         """The carry-out of the latest of these hours that has one."""
-        row = self._db.execute(
-            "SELECT carry_out FROM aggregate WHERE asset = ? AND sensor = ? AND span = 'hour'"
-            " AND number BETWEEN ? AND ? AND carry_out IS NOT NULL ORDER BY number DESC LIMIT 1",
-            (*series, first, last),
-        ).fetchone()
-        return row[0] if row else None
+        known = {hour: carry for hour, carry in self.carries(series, first, last).items() if carry}
+        return known[max(known)] if known else None
 
     def hours_of(self, series: Series, first: int, last: int) -> list[int]:
         """Which hours between two numbers, both included, have an hour file."""
-        rows = self._db.execute(
-            "SELECT hour FROM hour_file WHERE asset = ? AND sensor = ? AND hour BETWEEN ? AND ? ORDER BY hour",
-            (*series, first, last),
-        )
-        return [row[0] for row in rows]
+        return [one.hour for one in hours_between(self._db, series, first, last)]
 
     def record(self, records: Iterable[AggregateRecord]) -> None:
         """Remember what was made; it is due no longer. Durable when this returns."""
@@ -233,10 +240,16 @@ class AggregateCatalog:
     def cold_periods(self, series: Series) -> dict[str, set[int]]:
         """By level the periods whose file is in the cold store alone."""
         found: dict[str, set[int]] = {}
-        for level, period in self._db.execute(
-            "SELECT level, period FROM aggregate_file WHERE asset = ? AND sensor = ? AND cold = 1", series
+        for level, period, minutes in self._db.execute(
+            "SELECT level, period, NULL FROM aggregate_file WHERE asset = ?1 AND sensor = ?2 AND cold = 1"
+            " UNION ALL SELECT CASE WHEN day_file IS NULL THEN '' ELSE 'hour' END, day, minutes FROM folded"
+            " WHERE asset = ?1 AND sensor = ?2",
+            series,
         ):
-            found.setdefault(level, set()).add(period)
+            if level:
+                found.setdefault(level, set()).add(period)
+            if minutes:
+                found.setdefault("minute", set()).update(hours_in(minutes, period))
         return found
 
     def file_sums(self) -> tuple[int, int]:
@@ -247,7 +260,8 @@ class AggregateCatalog:
     def series(self) -> list[Series]:
         """Every sensor that has an hour file or an aggregate."""
         rows = self._db.execute(
-            "SELECT asset, sensor FROM hour_file UNION SELECT asset, sensor FROM aggregate"
+            "SELECT asset, sensor FROM hour_file UNION SELECT asset, sensor FROM folded"
+            " UNION SELECT asset, sensor FROM aggregate"
         )
         return [Series(asset, sensor) for asset, sensor in rows]
 

@@ -6,7 +6,7 @@ so after a crash it lags behind by files whose sources are still staged, and the
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,16 +14,26 @@ from typing import Any
 
 import msgspec
 
-from sensor_storage.errors import DiskFull
+from sensor_storage.errors import DiskFull, Usage
 from sensor_storage.model import SensorHour, Series
 from sensor_storage.storage.aggregate_catalog import AGGREGATE_TABLES, AggregateCatalog
+from sensor_storage.storage.folded import (
+    FOLDED_TABLES,
+    FOLDED_TRIGGERS,
+    HOURS,
+    HeldHour,
+    hours_between,
+    unpack,
+    with_folded_tables,
+)
+from sensor_storage.storage.folding import FoldedDays
 from sensor_storage.storage.footers import Totals
 from sensor_storage.storage.hour_files import HourFile
 from sensor_storage.storage.known import KnownFiles
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.receipts import RECEIPT_TABLES, Receipts
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _MAX_TRANSACTION_ROWS = 1000
 _TABLES = """
 CREATE TABLE IF NOT EXISTS hour_file (
@@ -40,8 +50,8 @@ CREATE TABLE IF NOT EXISTS hour_file (
     cold INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (asset, sensor, hour)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS total (files INTEGER, rows INTEGER, size_bytes INTEGER);
-INSERT INTO total SELECT 0, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM total);
+CREATE TABLE IF NOT EXISTS total (files INTEGER, rows INTEGER, size_bytes INTEGER, folded INTEGER DEFAULT 0);
+INSERT INTO total SELECT 0, 0, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM total);
 CREATE TRIGGER IF NOT EXISTS added AFTER INSERT ON hour_file BEGIN
     UPDATE total SET
         files = files + (NEW.cold = 0),
@@ -71,6 +81,9 @@ ALTER TABLE aggregate_file ADD COLUMN cold INTEGER NOT NULL DEFAULT 0;
 DROP TRIGGER IF EXISTS aggregate_changed;
 DROP TRIGGER IF EXISTS aggregate_removed;
 """
+_TO_VERSION_4 = "ALTER TABLE total ADD COLUMN folded INTEGER DEFAULT 0"
+"""An earlier build would miss what is folded. Its insert into this table names three columns, and fails on four."""
+
 _TOTALS = msgspec.json.Decoder(tuple[Totals, ...])
 
 
@@ -106,7 +119,10 @@ def connect_read_only(catalog: Path) -> sqlite3.Connection:
     """A look at the database that changes nothing."""
     written = catalog.with_name(catalog.name + "-wal").exists()
     how = "mode=ro" if written else "immutable=1"  # without a writer a look leaves no trace
-    return sqlite3.connect(f"file:{catalog}?{how}", uri=True, check_same_thread=False)
+    database = sqlite3.connect(f"file:{catalog}?{how}", uri=True, check_same_thread=False)
+    with suppress(sqlite3.DatabaseError):  # told of by whoever reads it
+        with_folded_tables(database)
+    return database
 
 
 class Catalog:
@@ -122,17 +138,40 @@ class Catalog:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             with _room_for(layout.catalog):
-                if self._db.execute("PRAGMA user_version").fetchone()[0] == 2:  # noqa: PLR2004
-                    self._db.executescript(AGGREGATE_TABLES + _TO_VERSION_3)
-                self._db.executescript(_TABLES + AGGREGATE_TABLES + RECEIPT_TABLES)
+                self._upgrade()
+                self._db.executescript(
+                    _TABLES + AGGREGATE_TABLES + RECEIPT_TABLES + FOLDED_TABLES + FOLDED_TRIGGERS
+                )
                 self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._db.execute("PRAGMA busy_timeout = 5000")
         self.aggregates = AggregateCatalog(self._db, self._room)
         self.receipts = Receipts(self._db, self._room)
         self.known = KnownFiles(self._db, self._room)
+        self.folded = FoldedDays(layout, self._db, self._room, self.known)
 
     def _room(self) -> AbstractContextManager[None]:
         return _room_for(self._layout.catalog)
+
+    def _upgrade(self) -> None:
+        """Bring the tables of an earlier version to this one; those of a later one are not to be touched."""
+        version = self._version()
+        if version > SCHEMA_VERSION:
+            raise Usage(
+                f"{self._layout.catalog} was written by a later version of this program",
+                hint="start that one, or make the catalog again with this one: sensor-storage rebuild",
+            )
+        if version == 2:  # noqa: PLR2004
+            self._db.executescript(AGGREGATE_TABLES + _TO_VERSION_3)
+        if version in {2, 3}:
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                if self._version() < SCHEMA_VERSION:  # another worker may have been faster
+                    self._db.execute(_TO_VERSION_4)
+                    self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _version(self) -> int:
+        version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
+        return version
 
     def record(self, files: Iterable[HourFile]) -> None:
         """Remember the files as they are on disk now; durable when this returns."""
@@ -179,21 +218,13 @@ class Catalog:
 
     def rows_of(self, keys: Sequence[SensorHour]) -> list[int]:
         """For each sensor-hour how many rows its file holds; 0 where there is none."""
-        found = []
-        for key in keys:
-            row = self._db.execute(
-                "SELECT rows FROM hour_file WHERE asset = ? AND sensor = ? AND hour = ?",
-                (*key.series, key.hour),
-            ).fetchone()
-            found.append(row[0] if row else 0)
-        return found
+        found = (hours_between(self._db, key.series, key.hour, key.hour) for key in keys)
+        return [hours[0].rows if hours else 0 for hours in found]
 
     def find(self, key: SensorHour) -> HourFile | None:
         """What is known of a sensor-hour's file."""
-        row = self._db.execute(
-            "SELECT * FROM hour_file WHERE asset = ? AND sensor = ? AND hour = ?", (*key.series, key.hour)
-        ).fetchone()
-        return self._hour_file(row) if row else None
+        hours = hours_between(self._db, key.series, key.hour, key.hour)
+        return self._held(key.series, hours[0]) if hours else None
 
     def files(
         self, *, asset: str | None = None, sensor: str | None = None
@@ -205,15 +236,24 @@ class Catalog:
 
     def cold_files(self) -> Iterator[HourFile]:
         """Every file that is in the cold store alone, as it was when it was removed here."""
-        for row in self._db.execute("SELECT * FROM hour_file WHERE cold != 0"):
-            yield self._hour_file(row)
+        query = (
+            "SELECT asset, sensor, hour, rows, size_bytes, digest, first_timestamp, last_timestamp, totals, NULL"
+            " FROM hour_file WHERE cold != 0 UNION ALL"
+            " SELECT asset, sensor, NULL, NULL, NULL, NULL, NULL, NULL, NULL, held FROM folded"
+        )
+        for asset, sensor, *known, held in self._db.execute(query):
+            hours = unpack(held) if held is not None else [HeldHour(*known)]
+            yield from (self._held(Series(asset, sensor), one) for one in hours)
 
     def is_cold(self, key: SensorHour) -> bool:
         """Is the sensor-hour's file in the cold store alone?"""
-        row = self._db.execute(
-            "SELECT cold FROM hour_file WHERE asset = ? AND sensor = ? AND hour = ?", (*key.series, key.hour)
-        ).fetchone()
-        return bool(row and row[0])
+        day, hour = divmod(key.hour, HOURS)
+        rows = self._db.execute(
+            "SELECT cold FROM hour_file WHERE asset = ?1 AND sensor = ?2 AND hour = ?3"
+            " UNION ALL SELECT hours >> ?5 & 1 FROM folded WHERE asset = ?1 AND sensor = ?2 AND day = ?4",
+            (*key.series, key.hour, day, hour),
+        )
+        return any(cold for (cold,) in rows)
 
     def mark_cold(self, keys: Iterable[SensorHour]) -> None:
         """Say, before the files are removed, that they are in the cold store alone; durable when this returns."""
@@ -256,15 +296,20 @@ class Catalog:
     def coverage(self, asset: str | None = None) -> Iterator[SeriesCoverage]:
         """Per series the files, rows, bytes and the first and last timestamp."""
         query = (
-            "SELECT asset, sensor, COUNT(*), SUM(rows), SUM(size_bytes), MIN(first_timestamp),"
-            " MAX(last_timestamp) FROM hour_file WHERE ?1 IS NULL OR asset = ?1 GROUP BY asset, sensor"
+            "SELECT asset, sensor, SUM(files), SUM(rows), SUM(size_bytes), MIN(first), MAX(last) FROM ("
+            "SELECT asset, sensor, COUNT(*) AS files, SUM(rows) AS rows, SUM(size_bytes) AS size_bytes,"
+            " MIN(first_timestamp) AS first, MAX(last_timestamp) AS last"
+            " FROM hour_file WHERE ?1 IS NULL OR asset = ?1 GROUP BY asset, sensor"
+            " UNION ALL SELECT asset, sensor, SUM(files), SUM(rows), SUM(size_bytes), MIN(first_timestamp),"
+            " MAX(last_timestamp) FROM folded WHERE ?1 IS NULL OR asset = ?1 GROUP BY asset, sensor"
+            ") GROUP BY asset, sensor ORDER BY asset, sensor"
         )
         for found, sensor, *rest in self._db.execute(query, (asset,)):
             yield SeriesCoverage(Series(found, sensor), *rest)
 
     def sums(self) -> tuple[int, int, int]:
-        """Files, rows and bytes in all."""
-        row = self._db.execute("SELECT files, rows, size_bytes FROM total").fetchone()
+        """Files and their bytes on this disk, and rows in all, as files, rows, bytes."""
+        row = self._db.execute("SELECT files, rows + folded, size_bytes FROM total").fetchone()
         return row[0], row[1], row[2]
 
     def replace(self, files: Iterable[HourFile]) -> int:
@@ -279,14 +324,17 @@ class Catalog:
         self._db.close()
 
     def _hour_file(self, row: tuple[Any, ...]) -> HourFile:
-        key = SensorHour(Series(row[0], row[1]), row[2])
+        return self._held(Series(row[0], row[1]), HeldHour(*row[2:9]))
+
+    def _held(self, series: Series, hour: HeldHour) -> HourFile:
+        key = SensorHour(series, hour.hour)
         return HourFile(
             key=key,
             path=self._layout.hour_file(key),
-            rows=row[3],
-            size_bytes=row[4],
-            digest=row[5],
-            first_timestamp=row[6],
-            last_timestamp=row[7],
-            totals=decode_totals(row[8]),
+            rows=hour.rows,
+            size_bytes=hour.size_bytes,
+            digest=hour.digest,
+            first_timestamp=hour.first_timestamp,
+            last_timestamp=hour.last_timestamp,
+            totals=decode_totals(hour.totals),
         )

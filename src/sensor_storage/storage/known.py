@@ -24,8 +24,9 @@ LEFT JOIN aggregate_file f ON f.asset = o.asset AND f.sensor = o.sensor AND f.le
     AND f.period = o.period AND f.digest = r.local_digest
 LEFT JOIN aggregate a ON o.level = 'minute' AND a.asset = o.asset AND a.sensor = o.sensor AND a.span = 'hour'
     AND a.number = o.period AND a.digest = r.local_digest
-WHERE r.uploaded_at >= ? AND r.uploaded_at < ? ORDER BY r.name
 """
+_UPLOADED: Final = _QUERY + "WHERE r.uploaded_at >= ? AND r.uploaded_at < ? ORDER BY r.name"
+_NAMED: Final = _QUERY + "WHERE r.name >= ? AND r.name < ? ORDER BY r.name"
 
 
 class Known(NamedTuple):
@@ -74,7 +75,12 @@ class KnownFiles:
 
     def of_hour(self, hour: int) -> list[Known]:
         """The files that were uploaded last in that hour, in order of their names."""
-        rows = self._db.execute(_QUERY, (hour * HOUR_SECONDS, (hour + 1) * HOUR_SECONDS))
+        rows = self._db.execute(_UPLOADED, (hour * HOUR_SECONDS, (hour + 1) * HOUR_SECONDS))
+        return [_known(row) for row in rows]
+
+    def below(self, prefix: str) -> list[Known]:
+        """The files whose name begins so, in order of their names."""
+        rows = self._db.execute(_NAMED, (prefix, prefix + "\U0010ffff"))
         return [_known(row) for row in rows]
 
     def take(self, files: Iterable[Known]) -> None:
@@ -83,32 +89,34 @@ class KnownFiles:
         while part := list(islice(left, _MAX_TRANSACTION_FILES)):
             with self._room(), self._db:
                 for one in part:
-                    self._take(one)
+                    write_known(self._db, one)
 
-    def _take(self, one: Known) -> None:
-        receipt = one.receipt
-        self._db.execute("INSERT OR REPLACE INTO receipt VALUES (?, ?, ?, ?, ?, ?, ?, ?)", receipt)
-        self._db.execute(
-            "INSERT OR REPLACE INTO receipt_of VALUES (?, ?, ?, ?, ?)",
-            (receipt.name, one.level, *one.series, one.period),
+
+def write_known(database: sqlite3.Connection, one: Known) -> None:
+    """Know the file, in the transaction that is under way: it is in the cold store alone."""
+    receipt = one.receipt
+    database.execute("INSERT OR REPLACE INTO receipt VALUES (?, ?, ?, ?, ?, ?, ?, ?)", receipt)
+    database.execute(
+        "INSERT OR REPLACE INTO receipt_of VALUES (?, ?, ?, ?, ?)",
+        (receipt.name, one.level, *one.series, one.period),
+    )
+    if one.level == "raw":
+        times = (one.first_timestamp, one.last_timestamp, one.totals)
+        database.execute(
+            "INSERT OR IGNORE INTO hour_file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, 1)",
+            (*one.series, one.period, one.local_rows, one.local_size, receipt.local_digest, *times),
         )
-        if one.level == "raw":
-            times = (one.first_timestamp, one.last_timestamp, one.totals)
-            self._db.execute(
-                "INSERT OR IGNORE INTO hour_file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, 1)",
-                (*one.series, one.period, one.local_rows, one.local_size, receipt.local_digest, *times),
-            )
-            return
-        self._db.execute(
-            "INSERT OR IGNORE INTO aggregate_file VALUES (?, ?, ?, ?, ?, ?, 1)",
-            (*one.series, one.level, one.period, one.local_size, receipt.local_digest),
+        return
+    database.execute(
+        "INSERT OR IGNORE INTO aggregate_file VALUES (?, ?, ?, ?, ?, ?, 1)",
+        (*one.series, one.level, one.period, one.local_size, receipt.local_digest),
+    )
+    if one.source is not None:
+        made = (one.source, one.carry_in, one.carry_out, receipt.local_digest)
+        database.execute(
+            "INSERT OR IGNORE INTO aggregate VALUES (?, ?, 'hour', ?, ?, ?, ?, ?)",
+            (*one.series, one.period, *made),
         )
-        if one.source is not None:
-            made = (one.source, one.carry_in, one.carry_out, receipt.local_digest)
-            self._db.execute(
-                "INSERT OR IGNORE INTO aggregate VALUES (?, ?, 'hour', ?, ?, ?, ?, ?)",
-                (*one.series, one.period, *made),
-            )
 
 
 def _known(row: tuple) -> Known:  # type: ignore[type-arg]  # columns as the query has them

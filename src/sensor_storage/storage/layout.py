@@ -20,6 +20,8 @@ _DIGEST_CHARACTERS = 32
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _AGGREGATE_FOLDERS = {"minute": "%Y/%m/%d/%H", "hour": "%Y/%m/%d", "day": "%Y/%m"}
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\Z")
+_OF_DAY = re.compile(r"[^/]+/(?P<folder>[^/]+)/(?P<year>\d{4})/(?P<month>\d\d)/(?P<day>\d\d)/")
+_SECONDS_PER_DAY = 86_400
 _STAGED = re.compile(r"(?P<created>\d{13})-(?P<worker>[a-z0-9]+)-(?P<number>\d+)\.(?P<level>\d+)\.parquet\Z")
 
 
@@ -46,6 +48,20 @@ def _encoded_byte(raw: bytes, place: int) -> str:
         and raw[place + 1] != ord(".")
     )
     return chr(byte) if byte in _SAFE or inner_dot else f"%{byte:02X}"
+
+
+def day_of(name: str) -> tuple[str, int] | None:
+    """The asset's folder, and the day since 1970, of a file's name from the data directory on.
+
+    None for the files of a whole month, and for what is no such name.
+    """
+    match = _OF_DAY.match(name)
+    if not match:
+        return None
+    with suppress(ValueError):
+        date = datetime(int(match["year"]), int(match["month"]), int(match["day"]), tzinfo=UTC)
+        return match["folder"], int(date.timestamp()) // _SECONDS_PER_DAY
+    return None
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -112,6 +128,12 @@ class Layout:
     def hour_folder(self, asset: str, start: datetime) -> Path:
         """Where the hour files of an asset's hour are."""
         return self.raw / encode_name(asset) / f"{start:%Y/%m/%d/%H}"
+
+    def day_folders(self, asset: str, day: int) -> tuple[str, str]:
+        """With what the names of an asset's files of a day since 1970 begin, in either tree."""
+        start = datetime.fromtimestamp(day * _SECONDS_PER_DAY, UTC)
+        folder = f"{encode_name(asset)}/{start:%Y/%m/%d}/"
+        return f"{self.aggregated.name}/{folder}", f"{self.raw.name}/{folder}"
 
     def staged(self, name: StagedName) -> Path:
         """A segment's or run's file."""

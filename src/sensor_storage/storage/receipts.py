@@ -130,7 +130,7 @@ class Receipts:
         self._room = room
 
     def find(self, name: str) -> Receipt | None:
-        """The receipt of a blob."""
+        """The receipt of a blob, unless its day is folded."""
         row = self._db.execute("SELECT * FROM receipt WHERE name = ?", (name,)).fetchone()
         return Receipt(*row) if row else None
 
@@ -144,7 +144,7 @@ class Receipts:
         return [Receipt(*row) for row in rows]
 
     def all(self) -> Iterator[Receipt]:
-        """Every receipt in order of names."""
+        """Every receipt in order of names, but for those of folded days."""
         after = ""
         while page := self.below("", after):
             yield from page
@@ -155,10 +155,10 @@ class Receipts:
         query = "SELECT COALESCE(MAX(uploaded_at), 0) FROM receipt WHERE name >= ? AND name < ?"
         return float(self._db.execute(query, (prefix, prefix + "\U0010ffff")).fetchone()[0])
 
-    def sums(self) -> tuple[int, int]:
-        """How many blobs there are receipts of, and their bytes."""
-        row = self._db.execute("SELECT COUNT(*), COALESCE(SUM(size_bytes), 0) FROM receipt").fetchone()
-        return row[0], row[1]
+    def count(self) -> int:
+        """How many blobs there are receipts of, those of folded days with them."""
+        query = "SELECT (SELECT COUNT(*) FROM receipt) + (SELECT COALESCE(SUM(blobs), 0) FROM folded)"
+        return int(self._db.execute(query).fetchone()[0])
 
     def due(self, now: float, *, before: int | None, limit: int, after: Due | None = None) -> list[Due]:
         """A page of files to try now, oldest first, of places below `before`."""

@@ -5,7 +5,7 @@ first: of what is lacking it never says that it is here.
 """
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,12 +27,22 @@ class Hurt(NamedTuple):
 
 
 class SetAside:
-    """Moves damaged files of one data directory, for its owner; `catalog` is None where there is no sound one."""
+    """Moves damaged files of one data directory, for its owner; `catalog` is None where there is no sound one.
 
-    def __init__(self, layout: Layout, disk: Disk, catalog: Catalog | None) -> None:
+    `unfold` puts what is known of an asset's hours back into the catalog's tables, where their day is folded.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        disk: Disk,
+        catalog: Catalog | None,
+        unfold: Callable[[str, int, int], None] = lambda *_: None,
+    ) -> None:
         self._layout = layout
         self._disk = disk
         self._catalog = catalog
+        self._unfold = unfold
 
     def move(self, files: Iterable[Hurt]) -> list[Moved]:
         """Move the files, those that are there."""
@@ -52,6 +62,8 @@ class SetAside:
         if self._catalog:
             lost = [hour for hour in hours if self._catalog.is_cold(hour)]
             lost = [hour for hour in lost if not self._layout.hour_file(hour).exists()]
+            for hour in lost:
+                self._unfold(hour.series.asset, hour.hour, hour.hour)
             self._catalog.receipts.distrust(
                 self._layout.relative(self._layout.hour_file(hour)) for hour in lost
             )

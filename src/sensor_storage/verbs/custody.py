@@ -7,6 +7,7 @@ from typing import Protocol
 
 from sensor_storage.config import Settings
 from sensor_storage.errors import Owned, SensorStorageError
+from sensor_storage.main import build_unfold
 from sensor_storage.model import SensorHour
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Disk
@@ -79,7 +80,8 @@ class _Self:
     def forget(self, hours: Sequence[SensorHour]) -> None:
         """Forget them."""
         with closing(Catalog(self._layout)) as catalog:
-            SetAside(self._layout, Disk(self._layout.root), catalog).forget(hours)
+            unfold = build_unfold(self._settings, self._layout, catalog)
+            SetAside(self._layout, Disk(self._layout.root), catalog, unfold).forget(hours)
 
     def compact(self) -> None:
         """As the service's `flush`."""

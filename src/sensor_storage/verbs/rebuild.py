@@ -73,7 +73,10 @@ def make_catalog(output: Output, settings: Settings, layout: Layout) -> tuple[in
         aggregates = adopt(layout, catalog.aggregates, aggregate_policy(settings))
         if store:
             name = instance_id(settings, layout)
-            Recovery(layout, Disk(layout.root), store, name).take(catalog, SystemClock().now())
+            done = Recovery(layout, Disk(layout.root), store, name).take(catalog, SystemClock().now())
+            for where, why in done.damaged_manifests.items():
+                note = f"damaged in the store: {where}: {why}; what it told of was read from the blobs themselves"
+                output.item({"damaged_manifest": where, "why": why}, note)
         return count, aggregates, len(damaged)
 
 

@@ -17,7 +17,7 @@ from sensor_storage.cold.connect import account_of, container_of
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.cold.keepsakes import Published, published
-from sensor_storage.cold.recovery import Recovery, plan_rewind
+from sensor_storage.cold.recovery import Recovered, Recovery, plan_rewind
 from sensor_storage.cold.store import PAGE, ColdStore, Refused
 from sensor_storage.cold.thaw import Thaw
 from sensor_storage.config import Settings
@@ -28,7 +28,8 @@ from sensor_storage.kafka.topics import TopicDirectory
 from sensor_storage.main import build_files, build_store, cold_place
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Disk
-from sensor_storage.storage.hour_files import HourFile, describe
+from sensor_storage.storage.folded import HOURS
+from sensor_storage.storage.hour_files import HourFile
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import own
 from sensor_storage.verbs.options import (
@@ -99,6 +100,8 @@ def command(
         )
     with closing(Catalog(layout, read_only=True)) as catalog:
         wanted = list(_wanted(catalog, assets, seconds_of(start), seconds_of(stop)))
+        days = {(one.key.series.asset, one.key.hour // HOURS) for one in wanted}
+        manifests = {found.manifest for asset, day in days for found in catalog.folded.days(asset, day, day)}
     if dry_run:
         output.items(
             ({"file": layout.relative(one.path), "rows": one.rows} for one in wanted), ("file", "rows")
@@ -108,7 +111,7 @@ def command(
         )
         return 0
     if thaw:
-        return _rehydrate(output, settings, store, layout, wanted)
+        return _rehydrate(output, settings, store, manifests | {layout.relative(one.path) for one in wanted})
     return _bring(output, settings, layout, wanted, into)
 
 
@@ -176,28 +179,21 @@ def _back(layout: Layout, files: ColdFiles) -> Iterator[Callable[[HourFile], Non
     """What puts a file back in its place."""
     with own(layout), closing(Catalog(layout)) as catalog:
         thaw = Thaw(layout, Disk(layout.root), catalog, files)
-
-        def bring(one: HourFile) -> None:
-            thaw.restore(one.path)
-            catalog.record([describe(one.path)])
-
-        yield bring
+        yield lambda one: thaw.restore(one.key)
 
 
-def _rehydrate(
-    output: Output, settings: Settings, store: ColdStore, layout: Layout, wanted: list[HourFile]
-) -> int:
+def _rehydrate(output: Output, settings: Settings, store: ColdStore, names: set[str]) -> int:
     """Ask for those that the store lists as archived, or tells no tier of; others keep the tier they have."""
     place = cold_place(settings)
     if place is None or not place.account:
         raise Usage("only Azure Blob Storage has an archive tier", hint="leave out --rehydrate")
     asked = 0
-    for name in _archived(store, {layout.relative(one.path) for one in wanted}):
+    for name in _archived(store, names):
         rehydrate(account_of(place), container_of(place), name)
         asked += 1
     output.summary(
-        {"asked": asked, "files": len(wanted)},
-        f"{asked:,} archived blobs of {len(wanted):,} asked for; they take hours",
+        {"asked": asked, "files": len(names)},
+        f"{asked:,} archived blobs of {len(names):,} asked for; they take hours",
     )
     return 0
 
@@ -259,16 +255,29 @@ def _rewind(output: Output, settings: Settings, store: ColdStore, service: str, 
         with closing(Catalog(layout)) as catalog:
             done = recovery.take(catalog, SystemClock().now())
         recovery.finish(ledger, plan.kept, done)
-    for missing in done.missing:
-        output.item({"missing": missing}, f"missing in the store: {missing}")
-    for where, why in done.damaged.items():
-        output.item({"damaged": where, "why": why}, f"damaged in the store: {where}: {why}")
+    _tell_lost(output, done)
     output.summary(
-        {**asdict(done), "missing": len(done.missing), "damaged": len(done.damaged), "service": name},
+        {
+            **asdict(done),
+            "missing": len(done.missing),
+            "damaged": len(done.damaged),
+            "damaged_manifests": len(done.damaged_manifests),
+            "service": name,
+        },
         f"{done.files:,} files of readings and {done.aggregates:,} aggregates are known again, {done.read:,} of"
         f" them by a look inside; start the service, and Kafka sends the rest",
     )
     return 1 if done.missing or done.damaged else 0
+
+
+def _tell_lost(output: Output, done: Recovered) -> None:
+    for where, why in done.damaged_manifests.items():
+        note = f"damaged in the store: {where}: {why}; what it told of was read from the blobs themselves"
+        output.item({"damaged_manifest": where, "why": why}, note)
+    for missing in done.missing:
+        output.item({"missing": missing}, f"missing in the store: {missing}")
+    for where, why in done.damaged.items():
+        output.item({"damaged": where, "why": why}, f"damaged in the store: {where}: {why}")
 
 
 def _service(settings: Settings, layout: Layout, documents: dict[str, Published], chosen: str) -> str:
