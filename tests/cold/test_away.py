@@ -13,6 +13,7 @@ from sensor_storage.cold.upload import Uploader, UploadPolicy
 from sensor_storage.demo.azurite import Azurite
 from sensor_storage.demo.kafka_jars import cache_folder
 from sensor_storage.errors import SensorStorageError, Transient
+from sensor_storage.log import ROOT
 from support.aggregates import LATER
 from support.azurite import container
 from support.cloud import (
@@ -161,6 +162,7 @@ def test_half_a_blob_is_never_taken_for_one(tmp_path: Path, line: Line) -> None:
 def test_blobs_go_to_the_tier_asked_for_and_small_ones_are_told_of_once(
     tmp_path: Path, line: Line, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("WARNING", logger=ROOT)
     plant = Plant(tmp_path, container(line, f"away-{next(_NAMES)}", tier="Cool"))
     policy = UploadPolicy(access_tier="Cool")
     uploader = Uploader(plant.layout, plant.disk, plant.catalog, plant.store, policy)

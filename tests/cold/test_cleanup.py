@@ -13,6 +13,7 @@ from sensor_storage.clock import SystemClock
 from sensor_storage.cold import files as cold_files
 from sensor_storage.cold.cleanup import plan_lists
 from sensor_storage.cold.directory import DirectoryStore
+from sensor_storage.log import ROOT
 from sensor_storage.query.queries import Limits, Queries
 from sensor_storage.query.question import Interval, Question
 from sensor_storage.storage.catalog import connect_read_only
@@ -48,7 +49,7 @@ def test_a_proven_file_of_age_goes_and_queries_read_it_back(plant: Plant) -> Non
 
 
 def test_every_deletion_is_told_with_its_proof(plant: Plant, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger=ROOT)
     before = plant.local()
     plant.clean()
     told = [vars(record)["fields"] for record in caplog.records if record.message == "removed"]
