@@ -24,6 +24,7 @@ from sensor_storage.errors import Usage
 ROOT = Path(__file__).parents[1]
 CANARY = "kan4rienvogelpje"
 """Base64, as keys are."""
+AT_EVENT_HUBS = {"KAFKA_BOOTSTRAP_SERVERS": "plant.servicebus.windows.net:9093"}
 
 
 @pytest.fixture(autouse=True)
@@ -244,6 +245,15 @@ def test_all_wrong_values_are_told_at_once(empty_directory: Path) -> None:
             {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_KEY_LOCATION": __file__},
             ["KAFKA_SSL_CERTIFICATE_LOCATION", "KAFKA_SSL_KEY_LOCATION"],
         ),
+        (AT_EVENT_HUBS, ["KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"]),
+        (
+            {**AT_EVENT_HUBS, "KAFKA_SASL_PASSWORD": "x", "KAFKA_GROUP_PROTOCOL": "consumer"},
+            ["KAFKA_GROUP_PROTOCOL", "Event Hubs"],
+        ),
+        (
+            {**AT_EVENT_HUBS, "KAFKA_SASL_PASSWORD": "x", "COMMIT_INTERVAL_SECONDS": "0.2"},
+            ["COMMIT_INTERVAL_SECONDS", "Event Hubs"],
+        ),
     ],
 )
 def test_settings_that_contradict_each_other_are_told_with_both_names(
@@ -251,6 +261,21 @@ def test_settings_that_contradict_each_other_are_told_with_both_names(
 ) -> None:
     message = refusal(environ)
     assert all(name in message for name in names)
+
+
+def test_at_event_hubs_address_and_connection_string_are_enough_and_more_is_taken_as_set(
+    empty_directory: Path,
+) -> None:
+    given = {**AT_EVENT_HUBS, "KAFKA_SASL_PASSWORD": "Endpoint=sb://plant/;SharedAccessKey=x"}
+    client = load(given).kafka.client_properties()
+    login = {"security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN", "sasl.username": "$ConnectionString"}
+    assert client.items() >= login.items()
+    assert int(client["connections.max.idle.ms"]) < 240_000
+    (empty_directory / "further").write_text("sasl.mechanisms=OAUTHBEARER\nsocket.keepalive.enable=false\n")
+    client = load({**AT_EVENT_HUBS, "KAFKA_CONFIG_FILE": "further"}).kafka.client_properties()
+    assert "sasl.username" not in client
+    assert (client["sasl.mechanisms"], client["socket.keepalive.enable"]) == ("OAUTHBEARER", "false")
+    assert load({}).kafka.client_properties() == {"bootstrap.servers": "localhost:9092"}
 
 
 def test_a_relation_of_a_wrong_value_is_not_told_too() -> None:

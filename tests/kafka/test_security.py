@@ -1,5 +1,6 @@
 """Kafka over TLS and with logins, against a real broker's SSL and SASL listeners; and what a wrong one is told."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,10 +11,14 @@ import trustme
 from sensor_storage.checks.finding import Finding
 from sensor_storage.checks.kafka import check_kafka
 from sensor_storage.config import load
+from sensor_storage.kafka.consumer import member_properties
 from sensor_storage.kafka.handover import leave_group
+from sensor_storage.storage.ledger_files import read_all_ledgers
+from sensor_storage.storage.status import read_ingest
 from support.kafka_io import create_topic, produce
-from support.secure_kafka import PASSWORD, USER, SecureKafka, secure_kafka
+from support.secure_kafka import EVENT_HUBS_USER, PASSWORD, USER, SecureKafka, secure_kafka
 from support.service import running
+from support.waiting import wait_until
 
 TOPIC = "sensor-data-secure"
 Environment = dict[str, str]
@@ -108,6 +113,40 @@ def test_the_service_stores_what_comes_that_way_and_ends_cleanly(
         # Who removes a leaving member speaks no tokens: others then take over after the session timeout.
         assert ("leave_postponed" in service.log()) == ("OAUTHBEARER" in way)
     assert service.run("verify", "--full").returncode == 0
+
+
+@pytest.mark.slow
+def test_at_event_hubs_it_does_without_topic_ids_and_stores_what_is_read_again_once(
+    kafka: SecureKafka, tmp_path: Path
+) -> None:
+    """A broker that is taken for it by the login; neither protocol nor mechanism has to be set."""
+    environment = {
+        "KAFKA_SASL_USERNAME": EVENT_HUBS_USER,
+        "KAFKA_SASL_PASSWORD": PASSWORD,
+        "KAFKA_SSL_CA_LOCATION": str(kafka.authority),
+    }
+    topic, servers = "sensor-data-event-hubs", f"127.0.0.1:{kafka.sasl_ssl}"
+    create_topic(kafka.broker.bootstrap_servers, topic)
+    line = '{{"asset_id":"a","sensor_name":"s","timestamp":{},"value":{}}}'
+    lines = [line.format(1_704_067_200 + number, number) for number in range(100)]
+    produce(kafka.broker.bootstrap_servers, topic, lines)
+    for group in ("first", "second"):
+        settings = {**environment, "KAFKA_CONSUMER_GROUP": group}
+        with running(tmp_path / "data", servers, topic, **settings) as service:
+            wait_until(lambda: read_ingest(service.layout)[0].messages == 100, "it has read all", seconds=60)
+            assert service.stop() == 0
+        assert "topics_without_ids" in service.events()
+    proof = service.run("verify", "--full", "--json")
+    assert proof.returncode == 0, proof.stdout
+    assert json.loads(proof.stdout.splitlines()[-1])["readings"] == 100
+    assert {entry.source.topic_id for entry in read_all_ledgers(service.layout)} == {""}
+
+
+def test_a_member_of_a_group_at_event_hubs_has_the_session_it_needs_unless_another_is_set() -> None:
+    there = {"bootstrap.servers": "plant.servicebus.windows.net:9093"}
+    assert member_properties(there)["session.timeout.ms"] == 30_000
+    assert member_properties({**there, "session.timeout.ms": "45000"})["session.timeout.ms"] == "45000"
+    assert member_properties({"bootstrap.servers": "kafka:9092"})["session.timeout.ms"] == 10_000
 
 
 def test_a_planned_leave_with_a_token_never_raises(kafka: SecureKafka, tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from sensor_storage.demo.broker import LOOPBACK, EmbeddedBroker
 from support.prometheus import free_port
 
 USER, PASSWORD = "service", "pass=wo;rd '1"
+EVENT_HUBS_USER = "$ConnectionString"
+"""By whose name, with the same password, a client takes this broker for Azure Event Hubs."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def secure_kafka(folder: Path) -> Iterator[SecureKafka]:
     identity = {"cluster_id": "ABCDEFGHIJKLMNOPQRSTUg", "port": ports["PLAINTEXT"],
                 "controller_port": ports["CONTROLLER"]}  # fmt: skip
     (directory / "broker.json").write_text(json.dumps(identity))
-    plain = _jaas("plain.PlainLoginModule", **{f"user_{USER}": PASSWORD})
+    plain = _jaas("plain.PlainLoginModule", **{f"user_{user}": PASSWORD for user in (USER, EVENT_HUBS_USER)})
     properties = {
         "listeners": ",".join(listeners.values()),
         "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,"

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from sensor_storage.config.entries import entries
+from sensor_storage.config.event_hubs import LEAST_COMMIT_SECONDS, is_event_hubs
 from sensor_storage.config.kinds import AZURE_SCHEMES
 from sensor_storage.config.settings import Settings
 
@@ -35,6 +36,10 @@ def _names_user(settings: Settings) -> bool:
     mechanism = given.get("sasl.mechanism", given.get("sasl.mechanisms", ""))
     by_password = _logs_in(settings) and mechanism.startswith(("PLAIN", "SCRAM"))
     return not by_password or ("sasl.username" in given and "sasl.password" in given)
+
+
+def _at_event_hubs(settings: Settings) -> bool:
+    return is_event_hubs(settings.kafka.client_properties())
 
 
 RELATIONS = (
@@ -84,6 +89,19 @@ RELATIONS = (
         "KAFKA_SSL_CERTIFICATE_LOCATION and KAFKA_SSL_KEY_LOCATION must be set together",
         lambda settings: (
             (settings.kafka.ssl_certificate_location is None) == (settings.kafka.ssl_key_location is None)
+        ),
+    ),
+    Relation(
+        ("KAFKA_GROUP_PROTOCOL", "KAFKA_BOOTSTRAP_SERVERS"),
+        "KAFKA_GROUP_PROTOCOL must be classic with Azure Event Hubs",
+        lambda settings: settings.kafka.group_protocol == "classic" or not _at_event_hubs(settings),
+    ),
+    Relation(
+        ("COMMIT_INTERVAL_SECONDS", "KAFKA_BOOTSTRAP_SERVERS"),
+        f"COMMIT_INTERVAL_SECONDS must be at least {LEAST_COMMIT_SECONDS:g} with Azure Event Hubs",
+        lambda settings: (
+            settings.ingest.commit_interval.total_seconds() >= LEAST_COMMIT_SECONDS
+            or not _at_event_hubs(settings)
         ),
     ),
     Relation(

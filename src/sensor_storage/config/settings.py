@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field
 
-from sensor_storage.config import kinds
+from sensor_storage.config import event_hubs, kinds
 from sensor_storage.config.memory import DEFAULT_LIMIT_BYTES
 from sensor_storage.config.properties import Properties
 
@@ -123,7 +123,7 @@ class KafkaSettings(Branch):
         further = {name: value.get_secret_value() for name, value in lines.items()}
         if "sasl.mechanism" in given:
             further.pop("sasl.mechanisms", None)
-        return further | given
+        return event_hubs.with_profile(further | given)
 
 
 class DecodeSettings(Branch):

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from sensor_storage.config import event_hubs
 from sensor_storage.errors import Halt, SensorStorageError, Transient
 from sensor_storage.log import ROOT, Seldom, get
 
@@ -325,7 +326,8 @@ def member_properties(config: Mapping[str, Any]) -> dict[str, Any]:
     In the newer protocol (KIP-848) the broker assigns partitions and keeps the session, and a static member that
     was killed cannot come back: so its members are dynamic.
     """
-    merged = {**_USUAL, **config, **_SAFE}
+    usual = _USUAL | (event_hubs.MEMBER if event_hubs.is_event_hubs(config) else {})
+    merged = {**usual, **config, **_SAFE}
     if config.get("group.protocol") == "consumer":
         for name in _CLASSIC_ONLY:
             merged.pop(name, None)

@@ -8,6 +8,7 @@ from typing import Any
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
+from sensor_storage.config.event_hubs import is_event_hubs
 from sensor_storage.errors import Transient
 from sensor_storage.log import get
 
@@ -26,6 +27,11 @@ class TopicDirectory:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.where: str = config["bootstrap.servers"]
         self._admin = AdminClient({**config, "log_level": 0})  # what it would print, it also raises
+        self._has_ids = not is_event_hubs(config)
+        if not self._has_ids:
+            _log.info(
+                "topics_without_ids", hint="what is read again is stored again, and the union makes one of it"
+            )
 
     def names(self) -> list[str]:
         """The topics there are, without Kafka's own. Transient when the broker does not answer."""
@@ -39,9 +45,11 @@ class TopicDirectory:
         return [name for name, topic in listed.items() if topic.error is None and not name.startswith("__")]
 
     def ids(self, names: list[str]) -> dict[str, str]:
-        """The ids of the named topics that exist."""
+        """The ids of the named topics that exist; Azure Event Hubs has none, and is not asked."""
         if not names:
             return {}
+        if not self._has_ids:
+            return dict.fromkeys(set(names).intersection(self.names()), "")
         futures = self._admin.describe_topics(TopicCollection(names), request_timeout=_TIMEOUT_SECONDS)
         ids = {}
         for name, future in futures.items():
