@@ -132,7 +132,20 @@ def test_scaling_on_lag_never_takes_a_pod_away_from_its_volume() -> None:
     behavior = scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
     assert behavior["scaleDown"] == {"selectPolicy": "Disabled"}
     group = entries()["KAFKA_CONSUMER_GROUP"].info.default
-    assert scaled["triggers"][0]["metadata"]["consumerGroup"] == group
+    asked = scaled["triggers"][0]["metadata"]
+    assert asked["consumerGroup"] == group
+    given = only(rendered("overlays/full"), "ConfigMap")["data"]
+    assert asked["bootstrapServers"] == given["KAFKA_BOOTSTRAP_SERVERS"]
+
+
+@every_overlay
+def test_the_pod_may_reach_kafka_event_hubs_and_a_schema_registry(overlay: str) -> None:
+    kafka = entries()["KAFKA_BOOTSTRAP_SERVERS"].info.default
+    registry = str((entries()["SCHEMA_REGISTRY_URL"].info.examples or [""])[0])
+    policy = only(rendered(overlay), "NetworkPolicy")["spec"]["egress"]
+    listed = [(one["port"], one.get("endPort", one["port"])) for rule in policy for one in rule["ports"]]
+    for port in (53, 443, 9093, int(kafka.split(":")[1]), int(registry.rsplit(":", 1)[1])):
+        assert any(first <= port <= last for first, last in listed), port
 
 
 @every_overlay
@@ -140,16 +153,19 @@ def test_the_image_is_this_version(overlay: str) -> None:
     assert container(overlay)["image"] == f"sensor-storage:{__version__}"
 
 
-def test_the_secure_component_asks_for_keys_over_tls_and_the_probes_know(tmp_path: Path) -> None:
+def test_the_secure_component_asks_for_keys_over_tls_and_probes_and_prometheus_know(tmp_path: Path) -> None:
     folder = ROOT / "deployment"
     resources = {"resources": [os.path.relpath(folder / "base", tmp_path)],
-                 "components": [os.path.relpath(folder / "components/secure", tmp_path)]}  # fmt: skip
+                 "components": [os.path.relpath(folder / "components" / name, tmp_path)
+                                for name in ("monitoring", "secure")]}  # fmt: skip
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(resources))
     done = tool("kubectl", "kustomize", str(tmp_path))
     assert done.returncode == 0, done.stderr
     objects = tuple(one for one in yaml.safe_load_all(done.stdout) if one)
     (one,) = only(objects, "StatefulSet")["spec"]["template"]["spec"]["containers"]
     assert {probe["httpGet"]["scheme"] for name, probe in one.items() if name.endswith("Probe")} == {"HTTPS"}
+    (scraped,) = only(objects, "ServiceMonitor")["spec"]["endpoints"]
+    assert scraped["scheme"] == "https"
     (keys,) = [mount["mountPath"] for mount in one["volumeMounts"] if mount["name"] == "keys"]
     given = {item["name"]: item["value"] for item in one["env"]}
     assert given.keys() == {"API_KEYS_FILE", "TLS_CERT_FILE", "TLS_KEY_FILE"}
