@@ -94,8 +94,9 @@ docker-run:  ## Run the image with the settings of .env and its data in DATA (./
 	@test -f .env || { echo "There is no .env yet: cp .env.example .env" >&2; exit 2; }
 	mkdir -p $(DATA)
 	$(DOCKER) run --rm --init --name sensor-storage --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
-		--user "$$(id -u):$$(id -g)" --volume $(DATA):/data --volume $(CURDIR)/.env:/etc/sensor-storage/.env:ro \
-		--stop-timeout 35 $(DOCKER_RUN_FLAGS) $(IMAGE) run --env-file /etc/sensor-storage/.env
+		--user "$$(id -u):$$(id -g)" --volume $(DATA):/data \
+		--volume $(CURDIR)/.env:/etc/sensor-storage/.env:ro --workdir /etc/sensor-storage \
+		--stop-timeout 35 $(DOCKER_RUN_FLAGS) $(IMAGE)
 
 docker-push:  ## Build the image and push it to REGISTRY
 	@test -n "$(REGISTRY)" || { echo "Name the registry: REGISTRY=your-registry make docker-push" >&2; exit 2; }

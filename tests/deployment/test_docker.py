@@ -23,13 +23,15 @@ CLUSTER_VERBS = ["k8s-deploy", "k8s-logs", "k8s-delete"]
 OF_AN_OUTER_MAKE = {"MAKEFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "MFLAGS", "GNUMAKEFLAGS", "REGISTRY"}
 
 
-def make(*words: str, path: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
+def make(
+    *words: str, path: Path, checkout: Path = ROOT, **variables: str
+) -> "subprocess.CompletedProcess[str]":
     """A make verb on a machine that has only the programs in `path`; not a part of the make that runs tests."""
     own = {name: value for name, value in os.environ.items() if name not in OF_AN_OUTER_MAKE}
     environment = {**own, "PATH": str(path), **variables}
     return subprocess.run(
         [shutil.which("make") or "make", *words],
-        cwd=ROOT,
+        cwd=checkout,
         env=environment,
         capture_output=True,
         text=True,
@@ -39,7 +41,7 @@ def make(*words: str, path: Path, **variables: str) -> "subprocess.CompletedProc
 
 @pytest.fixture
 def bare_machine(tmp_path: Path) -> Path:
-    """A folder of the few programs every Linux has."""
+    """A folder of the few programs every machine has."""
     for name in (
         "bash",
         "sh",
@@ -222,6 +224,37 @@ def test_without_the_compose_plugin_the_verbs_that_need_it_say_so(bare_machine: 
     done = make("compose-up", path=bare_machine)
     assert done.returncode == 2
     assert "no compose plugin" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["docker-build", "compose-up"])
+def test_on_a_machine_without_gnu_s_timeout_the_engine_is_asked_all_the_same(
+    verb: str, bare_machine: Path
+) -> None:
+    """As macOS is."""
+    (bare_machine / "timeout").unlink()
+    engine(bare_machine, "exit 1")
+    assert "no engine answers it" in make(verb, path=bare_machine).stderr
+    engine(bare_machine, 'echo "docker $*"')
+    assert make(verb, path=bare_machine).returncode == 0
+
+
+def test_the_service_in_the_container_and_whoever_looks_into_it_read_the_same_env_file(
+    tmp_path: Path, bare_machine: Path
+) -> None:
+    """The health check and `docker exec` start anew, in the container's working directory."""
+    checkout = tmp_path / "checkout"
+    (checkout / "scripts").mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml", "scripts/need.sh"):
+        shutil.copy(ROOT / name, checkout / name)
+    engine(bare_machine, 'echo "docker $*"')
+    assert "cp .env.example .env" in make("docker-run", path=bare_machine, checkout=checkout).stderr
+    (checkout / ".env").write_text("SERVICE_PORT=9000\n")
+    done = make("docker-run", path=bare_machine, checkout=checkout)
+    words = done.stdout.splitlines()[-1].split()
+    assert words[-1] == f"sensor-storage:{__version__}"  # by its own command
+    place = words[words.index("--workdir") + 1]
+    assert f"{checkout}/.env:{place}/.env:ro" in words
+    assert f"{checkout}/data:/data" in words
 
 
 @pytest.mark.parametrize("verb", CLUSTER_VERBS)
