@@ -86,6 +86,7 @@ class ColdLoop:
         self._last = UploadReport()
         self._failures = 0
         self._upload_seconds = 0.0
+        self._cleanup_seconds = 0.0
         self._upload_at = clock.monotonic() + min(_FIRST_ROUND_SECONDS, policy.upload_interval_seconds)
         self._cleanup_at = clock.monotonic() + min(60.0, policy.cleanup_interval_seconds)
         self._pressure_at = 0.0
@@ -177,7 +178,9 @@ class ColdLoop:
             report.errors[self._url] = error.message
 
     def _clean(self, *, dry_run: bool, pressed: bool = False) -> CleanupReport:
+        started = self._clock.monotonic()
         report = self._cleaner.run_once(self._clock.now(), dry_run=dry_run, pressed=pressed)
+        self._cleanup_seconds = self._clock.monotonic() - started
         self._cleaned = report
         if not dry_run:
             self._removed += report.removed
@@ -264,6 +267,7 @@ class ColdLoop:
                     away=self._uploaded.away,
                     removed=self._removed,
                     removed_bytes=self._removed_bytes,
+                    last_cleanup_seconds=self._cleanup_seconds,
                     kept=self._cleaned.kept,
                     error=self._error,
                     halted=halted,

@@ -119,6 +119,8 @@ class IngestLoop:
                 gaps=counts.gaps,
                 segments=counts.segments,
                 segment_bytes=counts.segment_bytes,
+                waits=counts.waits.counts,
+                waits_seconds=counts.waits.seconds,
                 watermark=ingest.watermark,
                 paused=ingest.paused,
                 dead_letters_used=self._letter_bytes / max(self._limits.dead_letters_max_bytes, 1),

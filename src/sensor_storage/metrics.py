@@ -6,34 +6,47 @@ asset's or a sensor's name: there may be hundreds of thousands.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from itertools import accumulate
+from typing import Final, Literal, TypeAlias
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """One metric: its whole name, what it counts or shows, and which labels its samples carry."""
+    """One metric: its whole name, what it counts or shows, and which labels its samples carry.
+
+    A histogram's `bounds` go up; what is above the last is counted too.
+    """
 
     name: str
-    kind: Literal["counter", "gauge"]
+    kind: Literal["counter", "gauge", "histogram"]
     meaning: str
     labels: tuple[str, ...] = ()
+    bounds: tuple[float, ...] = ()
 
-    def sample(self, value: float, *labels: str) -> "Sample":
+    def sample(self, value: "float | Spread", *labels: str) -> "Sample":
         """One value of it."""
         return Sample(self, value, labels)
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """Values by size: how many were up to each bound and above the one before, at last above all; and their sum."""
+
+    counts: tuple[int, ...]
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
-    """One value of a metric, with its labels' values in the definition's order."""
+    """One value of a metric, with its labels' values in the definition's order; a histogram's is a spread."""
 
     definition: Definition
-    value: float
+    value: float | Spread
     labels: tuple[str, ...] = ()
 
 
@@ -93,6 +106,13 @@ LAG_SECONDS: Final = _gauge(
     "sensor_storage_lag_seconds",
     "How long ago, by Kafka's timestamps, the worker's least advanced partition is; under 2 when caught up.",
     "worker",
+)
+LATENCY: Final = Definition(
+    "sensor_storage_latency_seconds",
+    "histogram",
+    "From Kafka's timestamp of a message until its readings are durable and can be queried, since the start.",
+    ("worker",),
+    (0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400),
 )
 WATERMARK: Final = _gauge(
     "sensor_storage_watermark_timestamp_seconds",
@@ -214,6 +234,9 @@ CLEANED: Final = _counter(
     "cleanup_files_deleted_total", "Files removed here, proven to be in the cold store, since the start."
 )
 CLEANED_BYTES: Final = _counter("sensor_storage_cleanup_bytes_total", "Their bytes, since the start.")
+CLEANUP_SECONDS: Final = _gauge(
+    "sensor_storage_cleanup_last_round_seconds", "How long the last cleanup took."
+)
 KEPT: Final = _gauge(
     "sensor_storage_cleanup_kept_files", "Old files that the last cleanup had to keep, by reason.", "reason"
 )
@@ -279,10 +302,28 @@ class _Samples(Collector):
         """Every metric, with the samples of the moment; one without samples still has its help."""
         families = {definition: _family(definition) for definition in DEFINITIONS}
         for sample in self._read():
-            families[sample.definition].add_metric(sample.labels, sample.value)
+            _add(families[sample.definition], sample)
         yield from families.values()
 
 
-def _family(definition: Definition) -> CounterMetricFamily | GaugeMetricFamily:
-    kind = CounterMetricFamily if definition.kind == "counter" else GaugeMetricFamily
-    return kind(definition.name, definition.meaning, labels=definition.labels)
+_Family: TypeAlias = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
+_FAMILIES: Final[dict[str, type[_Family]]] = {
+    "counter": CounterMetricFamily,
+    "gauge": GaugeMetricFamily,
+    "histogram": HistogramMetricFamily,
+}
+
+
+def _family(definition: Definition) -> _Family:
+    return _FAMILIES[definition.kind](definition.name, definition.meaning, labels=definition.labels)
+
+
+def _add(family: _Family, sample: Sample) -> None:
+    """Prometheus wants of each bound all that were up to it."""
+    value = sample.value
+    if isinstance(family, HistogramMetricFamily) and isinstance(value, Spread):
+        bounds = [*(str(float(bound)) for bound in sample.definition.bounds), "+Inf"]
+        buckets = list(zip(bounds, accumulate(value.counts), strict=True))
+        family.add_metric(sample.labels, buckets=buckets, sum_value=value.total)
+    elif not isinstance(family, HistogramMetricFamily) and not isinstance(value, Spread):
+        family.add_metric(sample.labels, value)

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from sensor_storage.metrics import DEFINITIONS
+from sensor_storage.metrics import DEFINITIONS, LATENCY
 from sensor_storage.model import Series
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.status import ColdStatus, write_status
@@ -45,6 +45,33 @@ def test_names_follow_prometheus_and_the_promised_ones_stay() -> None:
         assert re.fullmatch("[a-z]+(_[a-z]+)*", definition.name)
         assert definition.name.endswith("_total") == (definition.kind == "counter")
         assert definition.meaning.endswith(".")
+
+
+def test_how_long_messages_take_is_told_by_bounds_that_hold_those_below_too(
+    send: Send, layout: Layout
+) -> None:
+    counts = (5, 0, 2, *(0 for _ in LATENCY.bounds[3:]), 1)
+    write_status(layout, ingest_status(waits=counts, waits_seconds=100_000.5))
+    told = values(send("GET", "/metrics").text)
+    name = LATENCY.name
+    assert [told[f"{name}_bucket", (bound, "ingest-0")] for bound in ("0.5", "1.0", "2.0", "+Inf")] == [
+        5,
+        5,
+        7,
+        8,
+    ]
+    assert (told[f"{name}_count", ("ingest-0",)], told[f"{name}_sum", ("ingest-0",)]) == (8, 100_000.5)
+
+
+def test_the_memory_of_every_process_is_told_that_of_the_api_too(send: Send, layout: Layout) -> None:
+    write_status(layout, ingest_status(resident_bytes=1_000))
+    write_status(layout, maintain_status(resident_bytes=2_000))
+    write_status(layout, ColdStatus(worker="cold", pid=103, time=NOW, started=NOW, resident_bytes=3_000))
+    told = values(send("GET", "/metrics").text)
+    held = {worker: told["sensor_storage_process_resident_bytes", (worker,)]
+            for worker in ("ingest-0", "maintain", "cold", "api")}  # fmt: skip
+    assert held.pop("api") > 10_000_000
+    assert list(held.values()) == [1_000, 2_000, 3_000]
 
 
 def test_a_worker_that_never_comes_to_report_has_a_start_time_that_moves(send: Send, layout: Layout) -> None:

@@ -156,6 +156,9 @@ def _blob_is_removed(scene: Scene, cold: Path) -> None:
     blob.unlink()
     scene.post("/cleanup/trigger?wait=30")
     scene.fires("SensorStorageBlobsDiffer", "SensorStorageCleanupBlocked")
+    status = read_cold(scene.layout)
+    assert status is not None
+    assert status.last_cleanup_seconds > 0
     others = scene.firing() - {"SensorStorageBlobsDiffer", "SensorStorageCleanupBlocked"}
     assert others <= {"SensorStorageReadingsUnsafe"}  # for a moment, as it has no `for` here
 

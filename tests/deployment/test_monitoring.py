@@ -28,6 +28,7 @@ RECORDED = {
 OPERATIONS = ROOT / "monitoring/grafana/dashboards/operations.json"
 NAMES = re.compile(r"\b(?:sensor_storage[\w:]*|storage_used_bytes|[a-z_]+_total)\b")
 PROMETHEUS_OWN = {"up"}
+KINDS = {definition.name: definition.kind for definition in DEFINITIONS}
 
 
 class Fault(NamedTuple):
@@ -246,6 +247,12 @@ def _panels() -> list[tuple[str, str]]:
     ]
 
 
+def _defined(name: str) -> str:
+    """The metric that a series is of: a histogram has three kinds of them."""
+    head, _, tail = name.rpartition("_")
+    return head if tail in {"bucket", "sum", "count"} and KINDS.get(head) == "histogram" else name
+
+
 @pytest.mark.parametrize(
     ("where", "expression"),
     [
@@ -256,11 +263,10 @@ def _panels() -> list[tuple[str, str]]:
 )
 def test_every_name_in_an_expression_exists_and_counters_are_rated(where: str, expression: str) -> None:
     named = set(NAMES.findall(expression))
-    kinds = {definition.name: definition.kind for definition in DEFINITIONS}
     assert named or expression.split("{", maxsplit=1)[0] in PROMETHEUS_OWN, where
-    assert named - kinds.keys() - RECORDED.keys() == set()
+    assert {_defined(name) for name in named} - KINDS.keys() - RECORDED.keys() == set()
     for name in named:
-        if kinds.get(name) == "counter":
+        if KINDS.get(_defined(name)) in {"counter", "histogram"}:
             assert re.search(rf"(rate|increase)\({name}(\{{.*?\}})?\[", expression), name
 
 

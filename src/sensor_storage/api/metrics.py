@@ -1,12 +1,13 @@
 """`/metrics`: what Prometheus scrapes."""
 
 from functools import partial
+from itertools import chain
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from sensor_storage.api.gate import Traffic
-from sensor_storage.api.samples import samples
+from sensor_storage.api.samples import own_samples, samples
 from sensor_storage.api.snapshot import Meter, take_snapshot
 from sensor_storage.api.threads import ProbeThreads
 from sensor_storage.clock import Clock
@@ -18,7 +19,9 @@ def routes(layout: Layout, clock: Clock, meter: Meter, traffic: Traffic) -> APIR
     """The route over one data directory."""
     router = APIRouter(tags=["metrics"])
     threads = ProbeThreads()
-    page = MetricsPage(lambda: samples(take_snapshot(layout, clock.now()), meter.measure(), traffic))
+    page = MetricsPage(
+        lambda: chain(samples(take_snapshot(layout, clock.now()), meter.measure(), traffic), own_samples())
+    )
 
     @router.get(
         "/metrics",

@@ -7,7 +7,8 @@ from sensor_storage.api.gate import Traffic
 from sensor_storage.api.judgement import State, age_seconds, judge, lamp, state
 from sensor_storage.api.snapshot import Sizes, Snapshot, oldest_unsafe_hour
 from sensor_storage.kafka.refusal import Reason
-from sensor_storage.metrics import Sample
+from sensor_storage.loop import process_use
+from sensor_storage.metrics import Sample, Spread
 from sensor_storage.storage.status import ColdStatus, IngestStatus, MaintainStatus
 
 _SECONDS_PER_HOUR = 3600
@@ -46,6 +47,13 @@ def samples(snapshot: Snapshot, sizes: Sizes, traffic: Traffic) -> Iterator[Samp
     yield metrics.HTTP_AT_ONCE.sample(traffic.at_once)
 
 
+def own_samples() -> Iterator[Sample]:
+    """What the API's own process takes, which has no status."""
+    use = process_use()
+    yield metrics.RESIDENT.sample(use["resident_bytes"], "api")
+    yield metrics.CPU_SECONDS.sample(use["cpu_seconds"], "api")
+
+
 def _starts(snapshot: Snapshot) -> dict[str, float]:
     """As the supervisor knows it of every worker, also one that never comes to report."""
     reported = {status.worker: status.started for status in snapshot.workers}
@@ -63,6 +71,8 @@ def _ingest(status: IngestStatus, now: float) -> Iterator[Sample]:
     yield metrics.GAPS.sample(status.gaps, worker)
     yield metrics.SEGMENTS.sample(status.segments, worker)
     yield metrics.SEGMENT_BYTES.sample(status.segment_bytes, worker)
+    if status.waits:
+        yield metrics.LATENCY.sample(Spread(status.waits, status.waits_seconds), worker)
     for item in status.partitions:
         if item.end >= 0:
             yield metrics.PARTITION_LAG.sample(item.lag, item.topic, str(item.partition))
@@ -112,6 +122,7 @@ def _cold(status: ColdStatus) -> Iterator[Sample]:
     yield metrics.STORE_AWAY.sample(status.away)
     yield metrics.CLEANED.sample(status.removed)
     yield metrics.CLEANED_BYTES.sample(status.removed_bytes)
+    yield metrics.CLEANUP_SECONDS.sample(status.last_cleanup_seconds)
     for reason, count in sorted(status.kept.items()):
         yield metrics.KEPT.sample(count, reason)
 

@@ -32,6 +32,7 @@ from sensor_storage.kafka.progress import Positions
 from sensor_storage.kafka.registry import SchemaWanted
 from sensor_storage.kafka.segment_buffer import SegmentBuffer, spans_of
 from sensor_storage.kafka.topics import TopicDirectory
+from sensor_storage.kafka.waits import Waits
 from sensor_storage.log import get
 from sensor_storage.model import Source
 from sensor_storage.storage.dead_letters import encode_dead_letters
@@ -71,6 +72,7 @@ class IngestCounts:
     segment_bytes: int = 0
     gaps: int = 0
     dead_letters_by_reason: dict[str, int] = field(default_factory=dict)
+    waits: Waits = field(default_factory=Waits)
 
 
 class Ingest(GroupHandler):
@@ -166,6 +168,7 @@ class Ingest(GroupHandler):
             self.lost(taken)
             return True
         self._count(content.ledger, len(segment))
+        self.counts.waits.add(self._buffer.timestamps, self._clock.now())
         for entry in content.ledger:
             self._coverage.add(entry)
         self._buffer.clear()

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sensor_storage.kafka.batch import Decoded, MessageBatch
 from sensor_storage.kafka.dead_letters import dead_letters
 from sensor_storage.model import Source
@@ -42,6 +45,7 @@ class SegmentBuffer:
         self._letters: list[DeadLetter] = []
         self._answered: dict[Source, Answered] = {}
         self._gaps: list[LedgerEntry] = []
+        self._timestamps = [np.empty(0, np.int64)]
         self.rows = 0
         self.size_bytes = 0
         self.oldest: float | None = None
@@ -60,6 +64,11 @@ class SegmentBuffer:
         """The partitions of which something is held."""
         sources = {*self._answered, *(gap.source for gap in self._gaps)}
         return {(source.topic, source.partition) for source in sources}
+
+    @property
+    def timestamps(self) -> NDArray[np.int64]:
+        """Kafka's times of the messages that are held, in ms."""
+        return np.concatenate(self._timestamps)
 
     def fits(self, source: Source, start: int) -> bool:
         """Would a span that starts there continue what is held?"""
@@ -80,6 +89,7 @@ class SegmentBuffer:
         if len(decoded.readings):
             self._blocks.append(decoded.readings)
         self._letters += letters
+        self._timestamps.append(batch.timestamp)
         self.rows += len(decoded.readings)
         self.size_bytes += len(decoded.readings) * _BYTES_PER_READING + sum(
             item.size_bytes for item in letters

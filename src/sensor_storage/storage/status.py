@@ -36,6 +36,7 @@ class IngestStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One ingest worker. Counts are since its start; `watermark` and `time` are seconds since 1970.
 
     `dead_letters_used` is the share of the room for dead letters that they take; with `ended` it is its last word.
+    `waits` are messages by how long they took from Kafka, as `sensor_storage_latency_seconds` counts them.
     `other_topics` are some that there are while none matches the pattern; `bootstrap_servers` are addresses alone.
     """
 
@@ -53,6 +54,8 @@ class IngestStatus(msgspec.Struct, frozen=True, kw_only=True):
     segments: int
     segment_bytes: int
     watermark: float
+    waits: tuple[int, ...] = ()
+    waits_seconds: float = 0.0
     paused: str = ""
     dead_letters_used: float = 0.0
     kafka_error: str = ""
@@ -133,6 +136,7 @@ class ColdStatus(msgspec.Struct, frozen=True, kw_only=True):
     away: bool = False
     removed: int = 0
     removed_bytes: int = 0
+    last_cleanup_seconds: float = 0.0
     kept: dict[str, int] = {}
     error: str = ""
     halted: str = ""
