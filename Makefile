@@ -80,7 +80,7 @@ demo: install  ## Show everything on this machine alone: broker, plant, service,
 demo-azure: install  ## The same, with an emulated Azure Blob Storage as cold store
 	$(BIN)/sensor-storage demo --azurite
 
-test-kafka: $(STAMP)  ## Publish simulated readings to KAFKA_BOOTSTRAP_SERVERS for ten seconds
+test-kafka: $(STAMP)  ## Publish simulated readings to the Kafka of .env for ten seconds
 	$(BIN)/sensor-storage simulate --duration 10
 
 ##---- run it in containers ---------------------------------------------------------------------------------

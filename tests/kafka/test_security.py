@@ -10,6 +10,7 @@ import trustme
 
 from sensor_storage.checks.finding import Finding
 from sensor_storage.checks.kafka import check_kafka
+from sensor_storage.cli import run as run_cli
 from sensor_storage.config import load
 from sensor_storage.kafka.consumer import member_properties
 from sensor_storage.kafka.handover import leave_group
@@ -140,6 +141,24 @@ def test_at_event_hubs_it_does_without_topic_ids_and_stores_what_is_read_again_o
     assert proof.returncode == 0, proof.stdout
     assert json.loads(proof.stdout.splitlines()[-1])["readings"] == 100
     assert {entry.source.topic_id for entry in read_all_ledgers(service.layout)} == {""}
+
+
+@pytest.mark.parametrize("user", [USER, EVENT_HUBS_USER])
+def test_the_simulated_plant_logs_in_as_the_service_does(
+    kafka: SecureKafka,
+    tmp_path: Path,
+    user: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`make test-kafka` feeds the Kafka of `.env`."""
+    monkeypatch.chdir(tmp_path)
+    settings = _login("PLAIN")(kafka, tmp_path) | {"KAFKA_SASL_USERNAME": user}
+    lines = [f"{name}={json.dumps(value)}" for name, value in settings.items()]
+    (tmp_path / ".env").write_text("\n".join(lines))
+    words = ["simulate", "--messages", "20", "--assets", "2", "--json", "--topic-prefix", "sensor-data-x-"]
+    assert run_cli(words) == 0
+    assert json.loads(capsys.readouterr().out)["messages_acknowledged"] >= 20
 
 
 def test_a_member_of_a_group_at_event_hubs_has_the_session_it_needs_unless_another_is_set() -> None:

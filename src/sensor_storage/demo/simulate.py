@@ -120,7 +120,9 @@ class Publisher:
     ) -> dict[str, int]:
         """Give each topic's number of partitions; those that did not exist are created with `partitions`."""
         settings = {
-            k: v for k, v in self._config.items() if k.startswith(("sasl.", "ssl.", "security.", "log_level"))
+            k: v
+            for k, v in self._config.items()
+            if k.startswith(("sasl.", "enable.sasl.", "ssl.", "security.", "log_level"))
         }
         admin = AdminClient(settings | {"bootstrap.servers": self._servers})
         try:

@@ -1,6 +1,7 @@
 """`sensor-storage simulate`: a plant that publishes to Kafka and says what the broker has of it."""
 
 import json
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sensor_storage.clock import SystemClock
+from sensor_storage.config import load
+from sensor_storage.config.event_hubs import PRODUCER, is_event_hubs
 from sensor_storage.demo.messages import SENSIBLE_FAULTS, STYLES, Faults, Form, MessageSource
 from sensor_storage.demo.plant import SECOND, Plant
 from sensor_storage.demo.simulate import Pace, Publisher, Report, simulate
@@ -71,7 +74,8 @@ SHARE = click.FloatRange(0.0, 1.0)
 
 @click.command("simulate", epilog=EPILOG)
 @click.option(
-    "--bootstrap-servers", envvar="KAFKA_BOOTSTRAP_SERVERS", default="localhost:9092", show_default=True
+    "--bootstrap-servers",
+    help="By default the service's Kafka and login: KAFKA_…, in the environment or .env.",
 )
 @click.option("--assets", type=click.IntRange(1), default=100, show_default=True, help="Machines.")
 @click.option(
@@ -126,7 +130,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - as
     """Publish the readings of a simulated plant to Kafka, and report what the broker acknowledged."""
     clock, stop = SystemClock(), Event()
     source, pace = _source(options), _pace(options, int(clock.now()) * SECOND)
-    publisher = Publisher(options["bootstrap_servers"])
+    client = _client(options["bootstrap_servers"])
+    publisher = Publisher(client["bootstrap.servers"], config=client)
     publisher.ensure_topics(source.topics, options["partitions"])
     began = clock.monotonic()
     progress = _progress(publisher, clock, as_json=options["as_json"])
@@ -138,6 +143,14 @@ def command(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - as
     seconds = clock.monotonic() - began
     _show(report, seconds, pace.start_us, reached, as_json=options["as_json"])
     ctx.exit(1 if report.messages_failed else 0)
+
+
+def _client(servers: str | None) -> dict[str, str]:
+    """The client's properties: as the service has them, or of a Kafka that is named and wants no login."""
+    if servers is not None:
+        return {"bootstrap.servers": servers}
+    client = load(os.environ).kafka.client_properties()
+    return client | PRODUCER if is_event_hubs(client) else client
 
 
 def _source(options: dict[str, Any]) -> MessageSource:
