@@ -187,6 +187,7 @@ def test_compose_uploads_to_the_emulator_beside_it_unless_an_account_is_named() 
     host, port = given["endpoint"].removeprefix("http://").split("/")[0].split(":")
     assert host in services
     assert services[host]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert services[host]["environment"] == {"AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}"}
 
 
 def test_every_file_compose_mounts_is_there() -> None:

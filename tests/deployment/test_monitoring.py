@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -283,6 +284,30 @@ def test_every_alert_has_its_runbook_and_every_runbook_its_alert() -> None:
         section = text.split(f"## {name}\n")[1].split("\n## ")[0]
         for part in ("**Means.**", "**Look.**", "**Do.**"):
             assert part in section, (name, part)
+
+
+def test_the_prometheus_of_compose_finds_its_rules_and_the_service(tmp_path: Path) -> None:
+    """Laid out as Compose mounts it."""
+    services = loaded("docker-compose.yml")["services"]
+    for volume in services["prometheus"]["volumes"]:
+        source, target, *_ = volume.split(":")
+        if source.startswith("."):
+            place = tmp_path / target.removeprefix("/")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
+            copy(ROOT / source, place)
+    (named,) = [word for word in services["prometheus"]["command"] if word.startswith("--config.file=/")]
+    config = tmp_path / named.removeprefix("--config.file=/")
+    done = subprocess.run(
+        [programs() / "promtool", "check", "config", config], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"SUCCESS: {len(ALERTS)} rules found" in done.stdout
+    (job,) = yaml.safe_load(config.read_text())["scrape_configs"]
+    (target,) = job["static_configs"][0]["targets"]
+    name, port = target.split(":")
+    assert f"127.0.0.1:{port}:{port}" in services[name]["ports"]
+    assert f'job="{job["job_name"]}"' in ALERTS["SensorStorageDown"]["expr"]
 
 
 def test_grafana_knows_every_data_source_its_dashboards_use() -> None:

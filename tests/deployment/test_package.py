@@ -10,11 +10,13 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from sensor_storage import __version__
 from support.deployed import BIN, ROOT, loaded, tool
+from support.waiting import wait_until
 
 WORKFLOW = ".github/workflows/check.yml"
 
@@ -32,16 +34,30 @@ def _only(folder: Path, pattern: str) -> Path:
     return found
 
 
+def _elsewhere(**more: str) -> dict[str, str]:
+    """The environment of a machine that knows nothing of this checkout."""
+    told = ("PYTHON", "SENSOR_", "VIRTUAL")
+    return {name: value for name, value in os.environ.items() if not name.startswith(told)} | more
+
+
 def _run(*words: object, folder: Path) -> "subprocess.CompletedProcess[str]":
-    """A program on a machine that knows nothing of this checkout."""
-    clean = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PYTHON", "SENSOR_", "VIRTUAL"))
-    }
     return subprocess.run(
-        [str(word) for word in words], cwd=folder, env=clean, capture_output=True, text=True, check=False
+        [str(word) for word in words],
+        cwd=folder,
+        env=_elsewhere(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
+
+
+def _got(port: int, path: str) -> bytes:
+    """What a service answers; nothing while there is none."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return bytes(answer.read())
+    except OSError:
+        return b""
 
 
 def test_wheel_and_source_hold_the_whole_package_and_nothing_else(built: Path) -> None:
@@ -69,7 +85,7 @@ def test_wheel_and_source_hold_the_whole_package_and_nothing_else(built: Path) -
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("pattern", ["*.whl", "*.tar.gz"])
 def test_what_is_published_installs_and_runs_in_a_clean_environment(
-    built: Path, tmp_path: Path, pattern: str
+    built: Path, tmp_path: Path, pattern: str, unused_port: int
 ) -> None:
     environment = tmp_path / "environment"
     python = environment / "bin" / "python"
@@ -102,6 +118,15 @@ def test_what_is_published_installs_and_runs_in_a_clean_environment(
     assert json.loads(looked.stdout.splitlines()[-1])["type"] == "summary"
     where = _run(python, "-c", "import sensor_storage; print(sensor_storage.__file__)", folder=tmp_path)
     assert where.stdout.startswith(str(environment))
+    settings_of_it = _elsewhere(SERVICE_PORT=str(unused_port), KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    with subprocess.Popen([program, "run", "--data", "data"], cwd=tmp_path, env=settings_of_it) as service:
+        try:
+            wait_until(lambda: _got(unused_port, "/health/live"), "it answers", seconds=60)
+            for path, name in (("/explore", "index.html"), ("/page/app.js", "app.js")):
+                assert _got(unused_port, path) == (ROOT / "src/sensor_storage/page" / name).read_bytes()
+        finally:
+            service.terminate()
+        assert service.wait(40) == 0
 
 
 def test_the_same_source_gives_the_same_wheel(built: Path, tmp_path: Path) -> None:
