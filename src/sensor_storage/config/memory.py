@@ -24,5 +24,5 @@ def plan_memory(limit_bytes: int) -> MemoryPlan:
         fetch_queue_kilobytes=round(32_768 * share),
         segment_bytes=round(64_000_000 * share),
         merge_rows=round(400_000 * share),
-        index_entries=round(4_000_000 * share),
+        index_entries=round(1_500_000 * share),
     )

@@ -24,8 +24,8 @@ from sensor_storage.storage.parquet import CheckedFile
 from sensor_storage.storage.readings import Readings
 from sensor_storage.storage.series_column import SeriesColumn, factorize, run_starts
 
-MAX_INDEX_ENTRIES = 4_000_000
-"""Younger files wait until merging has made room in the index: an entry takes 32 bytes."""
+MAX_INDEX_ENTRIES = 1_500_000
+"""Younger files wait until merging has made room in the index: an entry takes 32 bytes, and 140 while in use."""
 
 _HOUR_BITS = 32
 _HOUR_MASK = (1 << _HOUR_BITS) - 1
