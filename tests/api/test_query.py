@@ -395,4 +395,4 @@ def test_a_message_is_found_in_its_file(send: Send) -> None:
         assert place["tier"] == ("local" if kind == "raw/" else "staging")
         assert place["value"] == ROWS[offset].value
     unknown = send("GET", "/where", params={"topic": SOURCE.topic, "partition": 7, "offset": 1}).json()
-    assert unknown == {"state": "unknown", "ledger": [], "readings": []}
+    assert unknown == {"state": "unknown", "ledger": [], "reading_count": 0, "readings": []}

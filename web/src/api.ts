@@ -105,6 +105,7 @@ export interface StoredFile {
 export interface Where {
   state: string;
   ledger: { fate: string; first_offset: number; last_offset: number; reason: string }[];
+  reading_count: number;
   readings: { file: string; asset_id: string; sensor_name: string; timestamp: string; value: number | null; index: number; tier: string }[];
 }
 

@@ -143,6 +143,7 @@ export class Files {
         h("p", {}, "The message is ", h("strong", {}, words[where.state] ?? where.state), "."),
         ...where.ledger.map((one) => h("p", { class: "soft" }, `Ledger: ${one.fate}, offsets ${one.first_offset} to ${one.last_offset} ${one.reason}`)),
         h("ul", {}, ...readings),
+        where.reading_count > readings.length && h("p", { class: "soft" }, `and ${count(where.reading_count - readings.length)} more readings of it`),
         file,
       );
     } catch (error) {

@@ -62,8 +62,9 @@ export async function showPoint(into: HTMLElement, view: View, pen: Pen, drawn: 
       ["topic", String(address[0])],
       ["partition", Number(address[1])],
       ["offset", Number(address[2])],
+      ["index", Number(row.kafka_index)],
     ]);
-    const mine = where.readings.find((one) => one.asset_id === pen.asset && one.sensor_name === pen.sensor && one.tier !== "staging");
+    const mine = where.readings.find((one) => one.tier !== "staging");
     if (mine) await showFile(file, pen.asset, pen.sensor, mine.timestamp, view.zone);
     else fill(file, state("empty", "It is in staging, durable; its hour file comes with the next flush."));
   } catch (error) {

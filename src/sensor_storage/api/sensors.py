@@ -15,7 +15,7 @@ from sensor_storage.model import Series
 from sensor_storage.query.queries import Held, NothingStored, Queries
 from sensor_storage.query.question import ALL
 from sensor_storage.query.tails import LastReading, SensorFacts
-from sensor_storage.query.whereabouts import Whereabouts
+from sensor_storage.query.whereabouts import MAX_READINGS, Whereabouts
 from sensor_storage.storage.layout import Layout
 
 _PAGE: Final = 1_000
@@ -113,6 +113,9 @@ class Where(BaseModel):
 
     state: Literal["stored", "dead letter", "gap", "empty", "unknown"]
     ledger: list[Fate]
+    reading_count: int = Field(
+        description=f"How many readings it holds; of more than {MAX_READINGS:,} the first are listed."
+    )
     readings: list[Place]
 
 
@@ -176,9 +179,12 @@ def routes(queries: Queries) -> APIRouter:
         topic: Annotated[str, Query(description="The message's topic.")],
         partition: Annotated[int, Query(ge=0)],
         offset: Annotated[int, Query(ge=0)],
+        index: Annotated[
+            int | None, Query(ge=0, description="Only the reading at this place in the message.")
+        ] = None,
     ) -> Where:
         """In which files the readings of one Kafka message are, and what the ledger says of it."""
-        return _where(queries.layout, queries.where(topic, partition, offset))
+        return _where(queries.layout, queries.where(topic, partition, offset, index))
 
     return router
 
@@ -268,4 +274,4 @@ def _where(layout: Layout, found: Whereabouts) -> Where:
         state = "gap"
     elif entries:
         state = "empty"
-    return Where(state=state, ledger=entries, readings=places)
+    return Where(state=state, ledger=entries, reading_count=found.count, readings=places)

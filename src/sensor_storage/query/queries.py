@@ -241,13 +241,13 @@ class Queries:
                 sources.warnings,
             )
 
-    def where(self, topic: str, partition: int, offset: int) -> Whereabouts:
-        """Where the message of that address is."""
+    def where(self, topic: str, partition: int, offset: int, index: int | None = None) -> Whereabouts:
+        """Where the message of that address is, or only the reading at this place in it."""
         watch = Watch(self.clock, self.limits.deadline_seconds)
         held = self.staged.hold()
         with CatalogView.of(self.layout) as catalog:
             return find_message(
-                self.layout, catalog, held, watch, (topic, partition, offset), files=self.files
+                self.layout, catalog, held, watch, (topic, partition, offset), files=self.files, index=index
             )
 
     def _known(

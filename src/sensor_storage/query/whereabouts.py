@@ -1,8 +1,10 @@
 """Where one Kafka message is: what the ledger says became of it, and in which files its readings are."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -17,6 +19,10 @@ from sensor_storage.storage.held_staging import dead_letter_offsets, entries_now
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ledger import LedgerEntry
 from sensor_storage.storage.parquet import CheckedFile
+from sensor_storage.storage.readings import Readings
+
+MAX_READINGS: Final = 1_000
+"""So many are listed of a message: a waveform has millions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +38,20 @@ class Placed:
 
 @dataclass(slots=True)
 class Whereabouts:
-    """Everything known of an address. Without entries the ledger has not answered for it."""
+    """Everything known of an address. Without entries the ledger has not answered for it.
+
+    `count` is how many readings were found; of more than `MAX_READINGS` the first are listed.
+    """
 
     entries: list[LedgerEntry] = field(default_factory=list)
     dead_letter: bool = False
     readings: list[Placed] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, rows: Readings, path: Path) -> None:
+        """Take in readings of the message, which are in this file."""
+        self.count += len(rows)
+        self.readings += islice(_placed(rows, path), MAX_READINGS - len(self.readings))
 
 
 def find_message(
@@ -47,8 +62,12 @@ def find_message(
     address: tuple[str, int, int],
     *,
     files: ColdFiles,
+    index: int | None = None,
 ) -> Whereabouts:
-    """Look for the topic, partition and offset in ledger, dead letters, staging and hour files."""
+    """Look for the topic, partition and offset in ledger, dead letters, staging and hour files.
+
+    With `index` only for the reading at this place in the message.
+    """
     topic, partition, offset = address
     found = Whereabouts()
     for entry in entries_now(layout):
@@ -60,40 +79,48 @@ def find_message(
         if (letter.topic, letter.partition) == (topic, partition) and (offsets == offset).any():
             found.dead_letter = True
     for staged in held.files:
-        watch.look()
-        found.readings += _in_file(staged.file, address)
+        for rows in _in_file(staged.file, address, index, watch):
+            found.add(rows, staged.file.path)
     for key in catalog.holding(topic, partition, offset):
-        watch.look()
+        path = layout.hour_file(key)
         try:
-            path = layout.hour_file(key)
-            file = files.opened(path, CheckedFile)
-            found.readings += [replace(one, path=path) for one in _in_file(file, address)]
+            for rows in _in_file(files.opened(path, CheckedFile), address, index, watch):
+                found.add(rows, path)
         except (FileNotFoundError, Damaged):
             continue
     return found
 
 
-def _in_file(file: CheckedFile, address: tuple[str, int, int]) -> Iterator[Placed]:
+def _in_file(
+    file: CheckedFile, address: tuple[str, int, int], index: int | None, watch: Watch
+) -> Iterator[Readings]:
     topic, partition, offset = address
+    watch.look()
     if not file.footer().rows:
         return
     for group in file.groups():
-        if not group.first_offset <= offset <= group.last_offset:
-            continue
-        rows = file.rows(group.start, group.stop)
-        rows = rows.where(rows.offset == offset)
-        for place in range(len(rows)):
-            source = rows.source.values[int(rows.source.codes[place])]
-            if (source.topic, source.partition) != (topic, partition):
-                continue
-            value = float(rows.value[place])
-            yield Placed(
-                file.path,
-                Series(_name(rows.series.asset, place), _name(rows.series.sensor, place)),
-                int(rows.timestamp[place]),
-                None if np.isnan(value) else value,
-                int(rows.index[place]),
-            )
+        if group.first_offset <= offset <= group.last_offset:
+            watch.look()
+            rows = file.rows(group.start, group.stop)
+            mine = [
+                code
+                for code, source in enumerate(rows.source.values)
+                if (source.topic, source.partition) == (topic, partition)
+            ]
+            wanted = (rows.offset == offset) & np.isin(rows.source.codes, mine)
+            yield rows.where(wanted if index is None else wanted & (rows.index == index))
+
+
+def _placed(rows: Readings, path: Path) -> Iterator[Placed]:
+    for place in range(len(rows)):
+        value = float(rows.value[place])
+        yield Placed(
+            path,
+            Series(_name(rows.series.asset, place), _name(rows.series.sensor, place)),
+            int(rows.timestamp[place]),
+            None if np.isnan(value) else value,
+            int(rows.index[place]),
+        )
 
 
 def _name(column: Coded[str], place: int) -> str:
