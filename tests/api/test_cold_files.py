@@ -47,6 +47,13 @@ def pages(send: Send, **asked: Any) -> Iterator[list[dict[str, Any]]]:  # noqa: 
         cursor = told["next"]
 
 
+@pytest.mark.parametrize("prefix", ["../", "raw/../../", "..", "/../..//", "\0", "raw/\0", "raw/./a"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_no_prefix_leads_out_of_the_store(send: Send, prefix: str, stream: bool) -> None:
+    answer = send("GET", "/azure/files", params={"prefix": prefix, "stream": stream})
+    assert (answer.status_code, answer.json()["parameter"]) == (422, "prefix")
+
+
 def test_blobs_are_told_with_size_tier_and_receipt_in_order(send: Send, plant: Plant) -> None:
     (found,) = pages(send)
     assert [one["name"] for one in found] == sorted(["raw/a/x", *plant.local()])

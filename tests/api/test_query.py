@@ -171,7 +171,8 @@ def test_a_wrong_parameter_is_a_problem_that_names_it_and_what_to_do(
 def test_the_first_and_the_last_day_of_the_calendar_can_be_asked_for(
     send: Send, resolution: str, zone: str
 ) -> None:
-    for start, end in (("0001-01-09", "0001-01-10"), ("9999-12-22", "9999-12-23")):
+    days = ("0001-01-09", "0001-01-10"), ("9999-12-22", "9999-12-23"), ("9998-11-01", "9999-12-23")
+    for start, end in days:
         asked = {**TEMPERATURE, "start": start, "end": end, "tz": zone, "resolution": resolution}
         answer = send("GET", "/query", params=asked)
         assert (answer.status_code, answer.json()["row_count"]) == (200, 0), answer.text

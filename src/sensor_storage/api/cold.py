@@ -14,9 +14,10 @@ from pydantic import BaseModel, Field
 from sensor_storage.api.access import ChangesAllowed
 from sensor_storage.api.errors import Problem
 from sensor_storage.api.jobs import Job, Jobs, Report, TooManyJobs
+from sensor_storage.api.query import invalid
 from sensor_storage.cold.files import ColdFiles
-from sensor_storage.cold.store import PAGE, Blob, ColdStore, Page
-from sensor_storage.errors import Damaged
+from sensor_storage.cold.store import PAGE, Blob, ColdStore, Page, check_prefix
+from sensor_storage.errors import Damaged, Usage
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import ask
 from sensor_storage.storage.receipts import Receipt
@@ -200,7 +201,7 @@ def _file_routes(router: APIRouter, cold: ColdFiles, store: ColdStore | None) ->
     ) -> Any:  # noqa: ANN401 - a page or a stream
         """What is in the cold store, in order of names, with the receipt of each."""
         there = _needs(store)
-        folder = prefix.strip("/") + "/" if prefix.strip("/") else ""
+        folder = _folder(prefix)
         if stream:
             first = there.page(folder, cursor=cursor, limit=PAGE)  # so that a store that is away is an error
             return StreamingResponse(_lines(cold, there, folder, first), media_type="application/x-ndjson")
@@ -210,6 +211,13 @@ def _file_routes(router: APIRouter, cold: ColdFiles, store: ColdStore | None) ->
             page = there.page(folder, cursor=place, limit=limit - len(found))
             found, place = found + page.blobs, page.next
         return CloudFiles(store=there.url, files=_with_receipts(cold, found), next=place)
+
+
+def _folder(prefix: str) -> str:
+    try:
+        return check_prefix(f"{prefix.strip('/')}/" if prefix.strip("/") else "")
+    except Usage as error:
+        raise invalid("prefix", error.message, "names are listed without a prefix") from error
 
 
 def _lines(files: ColdFiles, store: ColdStore, prefix: str, page: Page) -> Iterator[str]:

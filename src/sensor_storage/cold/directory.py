@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Final
 
-from sensor_storage.cold.store import PAGE, Away, Blob, Changed, Content, Page, check_name
+from sensor_storage.cold.store import PAGE, Away, Blob, Changed, Content, Page, check_name, check_prefix
 from sensor_storage.errors import SensorStorageError, Transient, Usage
 from sensor_storage.storage.durable import Disk, Steps
 
@@ -101,6 +101,7 @@ class DirectoryStore:
 
     def _below(self, prefix: str, after: str) -> Iterator[Blob]:
         """What is below the prefix and behind a name."""
+        check_prefix(prefix)
         with self._act(f"list {prefix} in {self.url}"):
             if self._root.exists() and not self._root.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))

@@ -96,6 +96,11 @@ class ColdStore(Protocol):
         ...
 
 
+def check_prefix(prefix: str) -> str:
+    """The prefix, if it is nothing or ends where a part of a name does; Usage otherwise. It stays in the store."""
+    return check_name(prefix.removesuffix("/")) + "/" if prefix else prefix
+
+
 def check_name(name: str) -> str:
     """The name, if every store keeps it as it is; Usage otherwise.
 

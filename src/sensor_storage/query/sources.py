@@ -8,7 +8,7 @@ the mark once more, finds it however it moves meanwhile.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -118,7 +118,9 @@ def _hours_of_days(layout: Layout, asset: str, hours: range) -> Iterator[int]:
 
 
 def _next(start: datetime, depth: int) -> int:
-    """The first hour of the next year (0), month (1) or day (2)."""
+    """The first hour of the next year (0), month (1) or day (2); the last there is at the calendar's end."""
+    if start.year == MAXYEAR and (depth == 0 or start.month == _DECEMBER) and depth != _DAY:
+        return _LAST_HOUR
     if depth == 0:
         later = datetime(start.year + 1, 1, 1, tzinfo=UTC)
     elif depth == 1:
