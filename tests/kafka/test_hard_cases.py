@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from sensor_storage.demo.broker import EmbeddedBroker
 from sensor_storage.errors import Halt
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.verify import verify
-from support.kafka_io import create_topic, produce
+from support.kafka_io import create_topic, delete_before, make_anew, produce
 from support.member import Member, member, run_until
 from support.proxy import proxy
 from support.trees import compactor, stored_rows
@@ -44,12 +44,6 @@ def _admin(broker: EmbeddedBroker) -> AdminClient:
     return AdminClient({"bootstrap.servers": broker.bootstrap_servers})
 
 
-def _delete_before(broker: EmbeddedBroker, topic: str, offset: int) -> None:
-    admin = _admin(broker)  # held, for its futures end with it
-    for future in admin.delete_records([TopicPartition(topic, 0, offset)]).values():
-        future.result(timeout=30)
-
-
 def _committed(broker: EmbeddedBroker, group: str, topic: str) -> int:
     asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, 0)])
     admin = _admin(broker)
@@ -74,7 +68,7 @@ def test_retention_that_overtakes_a_running_consumer_leaves_a_recorded_gap(
     one.until(lambda: one.messages() == 10, "it reads")
     one.ingest.pause("a test")
     produce(broker.bootstrap_servers, topic_prefix, _messages(10, 30))
-    _delete_before(broker, topic_prefix, 25)
+    delete_before(broker.bootstrap_servers, topic_prefix, 25)
     one.ingest.pause("")
     one.until(lambda: one.messages() == 25, "it goes on behind the gap")
     assert one.gaps() == [(10, 25)]
@@ -131,16 +125,85 @@ def test_a_group_whose_offsets_were_deleted_writes_nothing_again(
     _sound(layout)
 
 
+@pytest.mark.parametrize("died", [True, False], ids=["it died before", "another partition was lost before"])
+def test_a_gap_that_is_not_on_disk_yet_is_committed_past_by_nobody(
+    tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str, died: bool
+) -> None:
+    topic, layout, servers = topic_prefix, Layout(tmp_path / "raw"), broker.bootstrap_servers
+    create_topic(servers, topic, 2)
+    produce(servers, topic, _messages(0, 10), partition=0)
+    with member(layout, servers, topic, group=topic) as before:
+        before.until(lambda: before.messages() == 10, "it reads")
+        before.ingest.finish()
+    produce(servers, topic, _messages(10, 30), partition=0)
+    delete_before(broker.bootstrap_servers, topic, 25)
+    with member(layout, servers, topic, group=topic, segment_seconds=1000) as one:
+        one.until(lambda: one.ingest._buffer.rows == 15, "it holds what is behind the gap")
+        one.ingest.commit()
+        assert (one.gaps(), _committed(broker, topic, topic)) == ([], 10)
+        if not died:
+            one.ingest.consumer._on_lost(one.ingest.consumer._consumer, [TopicPartition(topic, 1)])
+            one.until(lambda: one.ingest._buffer.rows == 15, "it has read again what it dropped")
+            assert one.ingest.cut()
+            assert one.ingest.counts.gaps == 1
+    with member(layout, servers, topic, group=topic) as after:
+        after.until(lambda: after.messages() == 25 and after.lag() == 0, "it reads on")
+        assert after.gaps() == [(10, 25)]
+    assert _values(layout) == [*range(10), *range(25, 40)]
+    _sound(layout)
+
+
+@pytest.mark.parametrize("reset", ["earliest", "latest"])
+def test_what_retention_took_of_a_topic_made_anew_is_a_gap_and_the_rest_is_read_from_its_beginning(
+    tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str, reset: str
+) -> None:
+    topic, layout, servers = topic_prefix, Layout(tmp_path / "raw"), broker.bootstrap_servers
+    create_topic(servers, topic)
+    produce(servers, topic, _messages(0, 10))
+    with member(layout, servers, topic, group=topic) as before:
+        before.until(lambda: before.messages() == 10, "it reads")
+        before.ingest.finish()
+    make_anew(broker.bootstrap_servers, topic)
+    produce(servers, topic, _messages(100, 30))
+    delete_before(broker.bootstrap_servers, topic, 4)
+    with member(layout, servers, topic, group=topic, reset=reset) as after:
+        after.until(lambda: after.messages() == 10 + 26 and after.lag() == 0, "it reads the new one")
+        (gap,) = (entry for entry in after.entries() if entry.fate == "gap")
+        old = {entry.source.topic_id for entry in after.entries() if entry.source.leader_epoch >= 0}
+        assert (gap.start, gap.stop, gap.source.topic) == (0, 4, topic)
+        assert "made anew" in gap.reason
+        assert gap.source.topic_id in old
+        assert len(old) == 2
+    assert _values(layout) == [*range(10), *range(104, 130)]
+    _sound(layout)
+
+
+def test_the_newest_is_the_beginning_only_of_a_topic_of_which_nothing_was_read(
+    tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str
+) -> None:
+    topic, layout, servers = topic_prefix, Layout(tmp_path / "raw"), broker.bootstrap_servers
+    create_topic(servers, topic)
+    produce(servers, topic, _messages(0, 10))
+    with member(layout, servers, topic, group=topic, reset="latest") as one:
+        one.until(lambda: one.ingest.positions.durable == {(topic, 0): 10}, "it begins at the end")
+        produce(servers, topic, _messages(10, 5))
+        one.until(lambda: one.messages() == 5, "it reads")
+        one.ingest.finish()
+    admin = _admin(broker)
+    admin.create_partitions([NewPartitions(topic, 2)])[topic].result(timeout=30)
+    produce(servers, topic, _messages(100, 7), partition=1)
+    with member(layout, servers, topic, group=f"{topic}-2", reset="latest") as again:
+        again.until(lambda: again.messages() == 22, "a group without offsets passes over nothing of it")
+    assert _values(layout) == [*range(15), *range(100, 107)]
+
+
 @pytest.mark.parametrize("length", [3, 30], ids=["shorter", "longer"])
 def test_a_topic_made_anew_between_two_looks_is_read_whole_under_its_new_id(
     one: Member, broker: EmbeddedBroker, topic_prefix: str, length: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     produce(broker.bootstrap_servers, topic_prefix, _messages(0, 10))
     one.until(lambda: one.messages() == 10, "it reads")
-    admin = _admin(broker)
-    admin.delete_topics([topic_prefix])[topic_prefix].result(timeout=30)
-    wait_until(lambda: topic_prefix not in admin.list_topics(timeout=10).topics, "the topic is gone")
-    create_topic(broker.bootstrap_servers, topic_prefix)
+    make_anew(broker.bootstrap_servers, topic_prefix)
     produce(broker.bootstrap_servers, topic_prefix, _messages(100, length))
     one.look_for_topics()
     one.until(lambda: one.messages() == 10 + length, "it reads the new one from its beginning")

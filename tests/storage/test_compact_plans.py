@@ -94,11 +94,11 @@ def test_consumption_pauses_rather_than_drop_dead_letters(taken: int, pauses: bo
 def test_the_watermark_is_the_least_kafka_time_of_the_partitions_that_lag() -> None:
     positions = Positions()
     assert positions.watermark(500.0) == 500.0
-    positions.start(("t", 0), 0)
+    positions.start(("t", 0), 0, 0)
     assert positions.watermark(500.0) == 0.0
     positions.read(("t", 0), 10, 100_000, epoch=3)
     assert positions.watermark(500.0) == 100.0
-    positions.start(("t", 1), 0)
+    positions.start(("t", 1), 0, 0)
     positions.reached_end(("t", 1), 7)
     assert positions.watermark(500.0) == 100.0
     positions.reached_end(("t", 0), 10)

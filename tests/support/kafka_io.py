@@ -3,9 +3,11 @@
 import time
 from collections.abc import Iterable, Mapping
 
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+
+from support.waiting import wait_until
 
 PARTITION_ANY = -1
 
@@ -15,6 +17,35 @@ def create_topic(bootstrap_servers: str, topic: str, partitions: int = 1) -> Non
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
     for created in admin.create_topics([NewTopic(topic, partitions, 1)]).values():
         created.result(timeout=30)
+
+
+def delete_before(bootstrap_servers: str, topic: str, offset: int) -> None:
+    """What retention does: partition 0 begins with this offset."""
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})  # held, for its futures end with it
+    for future in admin.delete_records([TopicPartition(topic, 0, offset)]).values():
+        future.result(timeout=30)
+
+
+def make_anew(bootstrap_servers: str, topic: str) -> None:
+    """Delete the topic and create one of the same name."""
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin.delete_topics([topic])[topic].result(timeout=30)
+    wait_until(lambda: topic not in admin.list_topics(timeout=10).topics, "the topic is gone")
+    create_topic(bootstrap_servers, topic)
+
+
+def forget_group(bootstrap_servers: str, group: str) -> None:
+    """As `kafka-consumer-groups --delete`; the broker lets go of a member who left after its session's time."""
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+
+    def gone() -> bool:
+        try:
+            admin.delete_consumer_groups([group])[group].result(timeout=10)
+        except KafkaException:
+            return False
+        return True
+
+    wait_until(gone, "the group's offsets are gone", seconds=40)
 
 
 def produce(

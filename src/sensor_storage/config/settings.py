@@ -67,7 +67,7 @@ class KafkaSettings(Branch):
     auto_offset_reset: Annotated[Literal["earliest", "latest"], kinds.Lower] = _setting(
         "KAFKA_AUTO_OFFSET_RESET",
         "earliest",
-        "Where to begin in a partition of which nothing was read yet.",
+        "Where to begin in a topic of which nothing was read yet.",
     )
     security_protocol: (
         Annotated[Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], kinds.Upper] | None

@@ -59,6 +59,14 @@ class GroupHandler(Protocol):
         """The offset below which the ledger answers for the partition; 0 where it does not know it."""
         ...
 
+    def has_read(self, topic: str) -> bool:
+        """Does the ledger know messages of a topic of this name?"""
+        ...
+
+    def was_made_anew(self, topic: str, topic_id: str) -> bool:
+        """Is it a topic of which the ledger knows messages under other ids alone?"""
+        ...
+
 
 class GroupConsumer:
     """A member of the group, subscribed to explicit topic names."""
@@ -269,22 +277,30 @@ class GroupConsumer:
         """The start of a partition, from its commit, the ledger and what the broker still has."""
         topic_id = self._ids.get(key[0], "")
         low, high = self._watermarks(key)
-        recreated = bool(committed >= 0 and metadata and topic_id and metadata != topic_id)
-        if recreated:
-            return Start(topic_id, low, None, f"topic was created anew: {metadata} became {topic_id}")
+        refused = key in self._refused
+        self._refused.discard(key)
         known = self._handler.covered_end(key[0], topic_id, key[1]) if topic_id else 0
+        if self._is_anew(key[0], topic_id, committed, metadata):
+            gap_from = known if known < low else None
+            return Start(topic_id, low, gap_from, f"the topic was made anew, as {topic_id}")
         if committed < 0 and not known:
-            return Start(topic_id, high if self._reset == "latest" else low)
+            newest = self._reset == "latest" and not self._handler.has_read(key[0])
+            return Start(topic_id, high if newest else low)
         if committed < low:
             gap_from = max(committed, known)
             if gap_from >= low:  # the ledger knows what the group has forgotten
                 return Start(topic_id, low)
             return Start(topic_id, low, gap_from, "retention has taken what was not read yet")
-        if committed > high or key in self._refused:
-            self._refused.discard(key)
+        if committed > high or refused:
             return Start(topic_id, low, None, f"the log was cut off below the committed offset {committed}")
         self._committed[key] = committed
         return Start(topic_id, committed)
+
+    def _is_anew(self, topic: str, topic_id: str, committed: int, metadata: str | None) -> bool:
+        """With a deleted topic the broker forgets its commits, most often; then the ledger knows of it."""
+        if committed < 0:
+            return self._handler.was_made_anew(topic, topic_id)
+        return bool(metadata and topic_id and metadata != topic_id)
 
     def _watermarks(self, key: Partition) -> tuple[int, int]:
         try:

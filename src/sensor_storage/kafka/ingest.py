@@ -218,10 +218,11 @@ class Ingest(GroupHandler):
     def assigned(self, starts: Mapping[Partition, Start]) -> None:
         """Begin each partition, recording what is missing before its start."""
         for key, start in starts.items():
-            self.positions.start(key, start.offset)
+            durable = start.offset if start.gap_from is None else start.gap_from
+            self.positions.start(key, start.offset, durable)
             self._note_jump(key, start)
         if anew := {
-            topic for (topic, _), start in starts.items() if self._coverage.knew(topic, start.topic_id)
+            topic for (topic, _), start in starts.items() if self.was_made_anew(topic, start.topic_id)
         }:
             _log.warning("topic_recreated", topics=sorted(anew))
         if self.paused:
@@ -245,6 +246,14 @@ class Ingest(GroupHandler):
     def covered_end(self, topic: str, topic_id: str, partition: int) -> int:
         """The offset below which the ledger answers for the partition, under any leader epoch."""
         return self._coverage.partition_end(topic, topic_id, partition)
+
+    def has_read(self, topic: str) -> bool:
+        """Does the ledger know messages of a topic of this name?"""
+        return self._coverage.knows(topic)
+
+    def was_made_anew(self, topic: str, topic_id: str) -> bool:
+        """Is it a topic of which the ledger knows messages under other ids alone?"""
+        return self._coverage.knew(topic, topic_id)
 
     def _follow(self, found: Mapping[str, str]) -> None:
         """A new listing of topics; one made anew and shorter than before would be waited for without an end."""
@@ -362,7 +371,6 @@ class Ingest(GroupHandler):
             source = Source(key[0], start.topic_id, key[1], -1)
             gap = LedgerEntry(source, start.gap_from, start.offset, fate="gap", reason=start.reason)
             self._buffer.add_gap(gap, self._clock.monotonic())
-            self.counts.gaps += 1
         if start.reason:
             _log.warning(
                 "offsets_jumped", topic=key[0], partition=key[1], to=start.offset, reason=start.reason
@@ -402,7 +410,7 @@ class Ingest(GroupHandler):
         self.consumer.start_again(anew)
         same = {key: offset for key, offset in durable.items() if key not in anew}
         for key, offset in same.items():
-            self.positions.start(key, offset)
+            self.positions.start(key, offset, offset)
         self.consumer.restart(same)
 
     def _all_durable(self) -> None:
@@ -415,6 +423,7 @@ class Ingest(GroupHandler):
             self.counts.readings += entry.readings
             self.counts.dead_letters += entry.dead_letters
             self.counts.empty += entry.empty
+            self.counts.gaps += entry.fate == "gap"
         self.counts.segments += 1
         self.counts.segment_bytes += size_bytes
 

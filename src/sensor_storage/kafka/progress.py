@@ -28,10 +28,10 @@ class Positions:
         """Is the partition assigned?"""
         return key in self._read
 
-    def start(self, key: Partition, offset: int) -> None:
-        """The partition is read from there; what lies before is not this member's business."""
+    def start(self, key: Partition, offset: int, durable: int) -> None:
+        """The partition is read from there. It is `durable` up to less while the gap before it is not recorded."""
         self._read[key] = Progress(offset)
-        self.durable[key] = offset
+        self.durable[key] = durable
 
     def drop(self, keys: Iterable[Partition]) -> None:
         """The partitions are no longer assigned."""

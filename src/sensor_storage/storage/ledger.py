@@ -135,6 +135,10 @@ class Coverage:
             (ranges[-1][1] for source, ranges in self._ranges.items() if source[:3] == wanted), default=0
         )
 
+    def knows(self, topic: str) -> bool:
+        """Are messages of a topic of this name answered for?"""
+        return any(source.topic == topic for source in self._ranges)
+
     def knew(self, topic: str, topic_id: str) -> bool:
         """Is it a topic of which only messages under other ids are answered for?"""
         ids = {source.topic_id for source in self._ranges if source.topic == topic} - {""}
