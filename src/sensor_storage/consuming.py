@@ -58,7 +58,7 @@ def build_ingest(settings: Settings, worker: str) -> IngestLoop:
             staging_max_bytes=settings.storage.staging_max_bytes,
             dead_letters_max_bytes=settings.storage.dead_letters_max_bytes,
         ),
-        watch=TopicWatch(topics, settings.kafka.topic_pattern),
+        watch=TopicWatch(topics, settings.kafka.topic_pattern, settings.kafka.consumer_group),
         ingest=lambda: Ingest(
             worker=f"i{uuid.uuid4().hex[:12]}",
             layout=layout,

@@ -78,6 +78,9 @@ class IngestLoop:
             self._status_at = now
             ingest.pause(self._pause_reason(ingest))
             self._tell(ingest)
+        if unread := self._watch.call():
+            _log.warning("partitions_without_reader", count=len(unread), first="{}/{}".format(*unread[0]))
+            ingest.consumer.join_anew()
         try:
             ingest.run_once(self._watch.found)
         except Transient as error:
@@ -132,6 +135,7 @@ class IngestLoop:
                 topics=len(self._watch.found or ()),
                 pattern=self._watch.pattern,
                 other_topics=self._watch.others,
+                unread_partitions=len(self._watch.unread),
                 partitions=tuple(
                     PartitionStatus(topic, partition, position, ends.get((topic, partition), -1))
                     for (topic, partition), position in sorted(ingest.positions.positions().items())

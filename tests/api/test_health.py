@@ -94,14 +94,17 @@ def test_ready_is_refused_with_the_reason_and_what_to_do(send: Send, layout: Lay
     assert send("GET", "/health").json()["status"] == state
 
 
-DEGRADED = {
+DEGRADED: dict[str, tuple[IngestStatus | MaintainStatus, str]] = {
+    "unread": (ingest_status(unread_partitions=12), "nobody in the group reads 12 of the partitions"),
     "blocked": (maintain_status(blocked={"staging/x.parquet": "digest mismatch"}), "staging/x.parquet"),
     "missing": (maintain_status(stored_readings=3_990), "10 of 4,000 readings"),
 }
 
 
 @pytest.mark.parametrize("case", DEGRADED)
-def test_damage_degrades_health_but_does_not_stop_the_flow(send: Send, layout: Layout, case: str) -> None:
+def test_what_is_amiss_degrades_health_but_does_not_stop_the_flow(
+    send: Send, layout: Layout, case: str
+) -> None:
     status, words = DEGRADED[case]
     tell_all_well(layout)
     write_status(layout, status)

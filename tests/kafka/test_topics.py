@@ -7,7 +7,8 @@ from support.waiting import wait_until
 
 
 def _looked(broker: EmbeddedBroker, pattern: str) -> TopicWatch:
-    watch = TopicWatch(TopicDirectory({"bootstrap.servers": broker.bootstrap_servers}), re.compile(pattern))
+    directory = TopicDirectory({"bootstrap.servers": broker.bootstrap_servers})
+    watch = TopicWatch(directory, re.compile(pattern), "no-such-group")
     watch.start()
     wait_until(lambda: watch.found is not None, "the topics are listed")
     watch.stop()

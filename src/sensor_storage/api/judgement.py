@@ -123,6 +123,14 @@ def _ingest(status: IngestStatus, now: float) -> Iterator[Reason]:
             "check KAFKA_TOPIC_PATTERN; it looks for new topics every ten seconds",
             unready=False,
         )
+    if status.unread_partitions:
+        yield Reason(
+            State.DEGRADED,
+            status.worker,
+            f"nobody in the group reads {status.unread_partitions:,} of the partitions",
+            "it has the group share them out anew by itself; if that does not help, see the log",
+            unready=False,
+        )
     if status.paused:
         yield Reason(
             State.DEGRADED,

@@ -90,10 +90,21 @@ class GroupConsumer:
         names = frozenset(topics)
         if names and names != self._subscribed:
             self._subscribed = names
-            self._consumer.subscribe(
-                sorted(names), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-            )
+            self._subscribe()
             _log.info("subscribed", topics=len(names))
+
+    def join_anew(self) -> None:
+        """Have the group share out the partitions there are now; what was read is durable and committed before."""
+        self._consumer.unsubscribe()
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        self._consumer.subscribe(
+            sorted(self._subscribed),
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
 
     def learn(self, ids: Mapping[str, str]) -> None:
         """Take note of the ids topics have now."""

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Mapping
 from threading import Event, Thread
-from typing import Any
+from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import ConsumerGroupState, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from sensor_storage.config.event_hubs import is_event_hubs
@@ -13,12 +13,20 @@ from sensor_storage.errors import Transient
 from sensor_storage.log import get
 
 REFRESH_SECONDS = 10
+_LOOKS_BETWEEN_CALLS = 3
 _OTHERS = 20
 _TIMEOUT_SECONDS = 10
 _log = get("kafka")
 
 TopicIds = Mapping[str, str]
 """Topic name to topic id; the id is empty where the broker has none."""
+
+
+class Topic(NamedTuple):
+    """What is asked of a topic: its id, and how many partitions it has."""
+
+    id: str
+    partitions: int
 
 
 class TopicDirectory:
@@ -35,26 +43,25 @@ class TopicDirectory:
 
     def names(self) -> list[str]:
         """The topics there are, without Kafka's own. Transient when the broker does not answer."""
-        try:
-            listed = self._admin.list_topics(timeout=_TIMEOUT_SECONDS).topics
-        except KafkaException as error:
-            words = error.args[0].str()
-            raise Transient(
-                f"list topics of {self.where}: {words}", hint="check KAFKA_BOOTSTRAP_SERVERS"
-            ) from error
-        return [name for name, topic in listed.items() if topic.error is None and not name.startswith("__")]
+        return list(self._listed())
 
     def ids(self, names: list[str]) -> dict[str, str]:
-        """The ids of the named topics that exist; Azure Event Hubs has none, and is not asked."""
+        """The ids of the named topics that exist."""
+        return {name: topic.id for name, topic in self.described(names).items()}
+
+    def described(self, names: list[str]) -> dict[str, Topic]:
+        """Those of the named topics that exist; Azure Event Hubs has no ids, and is not asked for them."""
         if not names:
             return {}
         if not self._has_ids:
-            return dict.fromkeys(set(names).intersection(self.names()), "")
+            listed = self._listed()
+            return {name: Topic("", len(listed[name].partitions)) for name in names if name in listed}
         futures = self._admin.describe_topics(TopicCollection(names), request_timeout=_TIMEOUT_SECONDS)
-        ids = {}
+        found = {}
         for name, future in futures.items():
             try:
-                ids[name] = _spelled(future.result())
+                told = future.result()
+                found[name] = Topic(_spelled(told), len(told.partitions))
             except KafkaException as error:
                 if (
                     error.args[0].retriable() or error.args[0].code() < 0
@@ -62,7 +69,32 @@ class TopicDirectory:
                     hint = "check KAFKA_BOOTSTRAP_SERVERS"
                     raise Transient(f"describe topic {name}: {error.args[0].str()}", hint=hint) from error
                 _log.info("topic_not_described", topic=name, error=str(error))
-        return ids
+        return found
+
+    def read_by(self, group: str) -> set[tuple[str, int]]:
+        """The partitions the members of the group have; none while it shares them out or does not tell."""
+        try:
+            futures = self._admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_SECONDS)
+            told = futures[group].result()
+        except KafkaException as error:
+            _log.debug("group_not_described", group=group, error=str(error))
+            return set()
+        if told.state is not ConsumerGroupState.STABLE:
+            return set()
+        parts = (part for member in told.members for part in member.assignment.topic_partitions)
+        return {(part.topic, part.partition) for part in parts}
+
+    def _listed(self) -> dict[str, Any]:
+        try:
+            listed = self._admin.list_topics(timeout=_TIMEOUT_SECONDS).topics
+        except KafkaException as error:
+            words = error.args[0].str()
+            raise Transient(
+                f"list topics of {self.where}: {words}", hint="check KAFKA_BOOTSTRAP_SERVERS"
+            ) from error
+        return {
+            name: topic for name, topic in listed.items() if topic.error is None and not name.startswith("__")
+        }
 
 
 def _spelled(description: Any) -> str:  # noqa: ANN401 - the client's class has no type
@@ -73,17 +105,29 @@ def _spelled(description: Any) -> str:  # noqa: ANN401 - the client's class has 
 class TopicWatch:
     """The matching topics, kept up to date by a thread, so that consuming never waits for a listing.
 
-    `others` are the first few that there are where none matches: so does a wrong pattern show.
+    `others` are the first few that there are where none matches: so does a wrong pattern show. `unread` are
+    partitions that were there at the look before, and that no member of the settled `group` has: a static member
+    that comes back within its session is given what it had, and nobody looks what there is since.
     """
 
-    def __init__(self, directory: TopicDirectory, pattern: re.Pattern[str]) -> None:
+    def __init__(self, directory: TopicDirectory, pattern: re.Pattern[str], group: str) -> None:
         self._directory = directory
         self._pattern = pattern
+        self._group = group
+        self._listed: set[tuple[str, int]] = set()
+        self._looks_until_call = 0
+        self._call: list[tuple[str, int]] = []
         self._stop = Event()
         self._thread = Thread(target=self._watch, name="topic-watch", daemon=True)
         self.found: dict[str, str] | None = None
         self.others: tuple[str, ...] = ()
+        self.unread: set[tuple[str, int]] = set()
         self.error = ""
+
+    def call(self) -> list[tuple[str, int]]:
+        """The unread partitions, once: who asks is to have the group share anew. Again only after a while."""
+        called, self._call = self._call, []
+        return called
 
     @property
     def pattern(self) -> str:
@@ -107,11 +151,13 @@ class TopicWatch:
         while True:
             try:
                 names = self._directory.names()
-                found = self._directory.ids([name for name in names if self._pattern.match(name)])
+                topics = self._directory.described([name for name in names if self._pattern.match(name)])
+                found = {name: topic.id for name, topic in topics.items()}
                 if not found and self.found != found:
                     _log.warning("no_topic_matches", pattern=self._pattern.pattern)
                 self.others = () if found else tuple(sorted(names)[:_OTHERS])
                 self.found = found
+                self._look_for_unread(topics)
                 self.error = ""
             except Transient as error:
                 if not self.error:
@@ -119,3 +165,15 @@ class TopicWatch:
                 self.error = str(error)
             if self._stop.wait(REFRESH_SECONDS if not self.error else 1):
                 return
+
+    def _look_for_unread(self, topics: Mapping[str, Topic]) -> None:
+        before = self._listed
+        self._listed = {
+            (name, number) for name, topic in topics.items() for number in range(topic.partitions)
+        }
+        read = self._directory.read_by(self._group) if before else set()
+        self.unread = before & self._listed - read if read else set()
+        self._looks_until_call = max(0, self._looks_until_call - 1)
+        if self.unread and not self._looks_until_call:
+            self._looks_until_call = _LOOKS_BETWEEN_CALLS
+            self._call = sorted(self.unread)

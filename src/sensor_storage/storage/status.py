@@ -38,6 +38,7 @@ class IngestStatus(msgspec.Struct, frozen=True, kw_only=True):
     `dead_letters_used` is the share of the room for dead letters that they take; with `ended` it is its last word.
     `waits` are messages by how long they took from Kafka, as `sensor_storage_latency_seconds` counts them.
     `other_topics` are some that there are while none matches the pattern; `bootstrap_servers` are addresses alone.
+    `unread_partitions` no member of the group has, though it is at rest.
     """
 
     worker: str
@@ -68,6 +69,7 @@ class IngestStatus(msgspec.Struct, frozen=True, kw_only=True):
     pattern: str = ""
     other_topics: tuple[str, ...] = ()
     partitions: tuple[PartitionStatus, ...] = ()
+    unread_partitions: int = 0
 
     @property
     def lag(self) -> int:
