@@ -18,7 +18,9 @@ from sensor_storage.api.app import create_app
 from sensor_storage.cli import VERBS
 from sensor_storage.clock import ManualClock
 from sensor_storage.cold import folding
+from sensor_storage.config import load
 from sensor_storage.config.entries import entries
+from sensor_storage.consuming import decode_settings
 from sensor_storage.kafka import ingest, refusal
 from sensor_storage.kafka.decoder import Decoder, DecodeSettings
 from sensor_storage.kafka.refusal import Reason
@@ -28,7 +30,7 @@ from sensor_storage.storage import arrow_columns, compact, dead_letters, durable
 from sensor_storage.storage.findings import FindingKind
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ledger import LedgerEntry
-from support.decoding import batch_of, readings_of
+from support.decoding import TOPIC, batch_of, readings_of
 from support.trees import NOW, compactor, stage
 from support.trees import readings_of as some_readings
 
@@ -39,7 +41,10 @@ DOCS = ROOT / "docs"
 DOCUMENTS = [README, ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 DECISIONS = sorted((DOCS / "decisions").glob("0*.md"))
 NO_SETTING = {"SENSOR_STORAGE_CONFIG", "DELTA_BINARY_PACKED", "SSL_CERT_FILE"}
-EXAMPLE = re.compile(r"```json\n(.*?)\n```\n\n\| asset \|.*?\n\|[-|]+\n((?:\|.*\n)+)")
+SAID_BEFORE = r"(?:With `(\w+)=(.+)`, from the topic `(.+)`:\n\n)?"
+EXAMPLE = re.compile(
+    SAID_BEFORE + r"```json\n(.*?)\n```\n\n\| asset \|.*?\n\|[-|]+\n((?:\|.*\n)+)",
+)
 REASON_ROW = re.compile(r"^\| `(\w+)` \| (.+?) \|(?: `(.+)`)? \|$", re.MULTILINE)
 KEY = b"press-9"
 EPOCH = datetime.fromtimestamp(0, UTC)
@@ -185,10 +190,13 @@ def test_every_example_of_a_message_gives_the_readings_told() -> None:
     text = (DOCS / "messages.md").read_text()
     examples = EXAMPLE.findall(text)
     assert len(examples) == text.count("```json") >= 8
-    for message, told in examples:
+    for name, value, topic, message, told in examples:
+        settings = decode_settings(load({name: value} if name else {}))
         expected = [_cells(line) for line in told.splitlines()]
         for content in (message.encode(), msgspec.msgpack.encode(json.loads(message))):
-            assert [_shown(reading) for reading in readings_of(content, key=KEY)] == expected, message
+            found = readings_of(content, settings, topic=topic or TOPIC, key=KEY)
+            assert [_shown(reading) for reading in found] == expected, message
+    assert {name for name, *_ in examples} == {"", "KAFKA_TOPIC_PATTERN", "FIELD_ALIASES"}
 
 
 def test_every_form_of_a_time_is_the_instant_told() -> None:

@@ -82,17 +82,19 @@ def build_ingest(settings: Settings, worker: str) -> IngestLoop:
 
 def build_decoder(settings: Settings) -> Decoder:
     """Messages → readings."""
+    return Decoder(decode_settings(settings), build_schemas(settings))
+
+
+def decode_settings(settings: Settings) -> DecodeSettings:
+    """What decoding depends on beside the record."""
     aliases = settings.decode.field_aliases
-    return Decoder(
-        DecodeSettings(
-            topic_pattern=settings.kafka.topic_pattern.pattern,
-            timestamp_min=int(settings.decode.timestamp_min.timestamp() * _MICROSECONDS),
-            timestamp_max_ahead=int(settings.decode.timestamp_max_ahead.total_seconds() * _MICROSECONDS),
-            time_zone=settings.decode.time_zone,
-            aliases=Aliases.with_further(aliases.by_role if aliases else {}),
-            message_format=settings.decode.message_format,
-        ),
-        build_schemas(settings),
+    return DecodeSettings(
+        topic_pattern=settings.kafka.topic_pattern.pattern,
+        timestamp_min=int(settings.decode.timestamp_min.timestamp() * _MICROSECONDS),
+        timestamp_max_ahead=int(settings.decode.timestamp_max_ahead.total_seconds() * _MICROSECONDS),
+        time_zone=settings.decode.time_zone,
+        aliases=Aliases.with_further(aliases.by_role if aliases else {}),
+        message_format=settings.decode.message_format,
     )
 
 
