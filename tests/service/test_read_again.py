@@ -7,8 +7,6 @@ from pathlib import Path
 from shutil import rmtree
 
 import pytest
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from sensor_storage.demo.azurite import ACCOUNT, KEY, Azurite
 from sensor_storage.demo.broker import EmbeddedBroker
@@ -17,7 +15,7 @@ from sensor_storage.storage.status import read_ingest
 from support.azurite import container
 from support.cloud import Line, line_to
 from support.cold import blobs
-from support.kafka_io import create_topic, produce
+from support.kafka_io import create_topic, forget_group, produce
 from support.service import Service, running
 from support.waiting import wait_until
 
@@ -52,7 +50,7 @@ def test_a_group_set_back_to_the_beginning_changes_no_blob_and_sends_none(
         store = container(line, CONTAINER, create=False)
         before = {name: blob.etag for name, blob in blobs(store).items()}
         assert sum(name.startswith(("raw/", "aggregated/")) for name in before) > 20
-        _forget_offsets(broker.bootstrap_servers, topic_prefix)
+        forget_group(broker.bootstrap_servers, topic_prefix)
         if forgetful:
             rmtree(service.layout.ledger)
         asked = len(line.asked)
@@ -90,17 +88,3 @@ def _uploaded(service: Service) -> dict[str, int]:
 def _read_again(service: Service) -> int:
     """How many messages this start has consumed."""
     return sum(one.skipped + one.messages for one in read_ingest(service.layout))
-
-
-def _forget_offsets(servers: str, group: str) -> None:
-    """As `kafka-consumer-groups --delete`; the broker lets go of a member who left after its session's time."""
-    admin = AdminClient({"bootstrap.servers": servers})
-
-    def gone() -> bool:
-        try:
-            admin.delete_consumer_groups([group])[group].result(timeout=10)
-        except KafkaException:
-            return False
-        return True
-
-    wait_until(gone, "the group's offsets are gone", seconds=40)
