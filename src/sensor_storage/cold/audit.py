@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.cold.manifests import receipts_in
-from sensor_storage.cold.store import Blob, ColdStore
+from sensor_storage.cold.store import Blob, ColdStore, same_blob
 from sensor_storage.errors import Damaged
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.digests import file_digest
@@ -89,8 +89,7 @@ class Audit:
         return Held("-", receipt.name, "not in the store", good=False)
 
     def _judged(self, receipt: Receipt, blob: Blob) -> Held:
-        same = (blob.etag.strip('"'), blob.size_bytes) == (receipt.etag.strip('"'), receipt.size_bytes)
-        if same and not self._full:
+        if same_blob(receipt, blob) and not self._full:
             return Held("=", receipt.name)
         with self._disk.scratch() as path:
             with path.open("wb") as file:

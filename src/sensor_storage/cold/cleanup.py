@@ -20,7 +20,7 @@ from typing import Final, Literal, TypeAlias
 
 from sensor_storage.aggregation.windows import LEVELS, period_bounds, period_of, period_start
 from sensor_storage.cold.removal import Removal
-from sensor_storage.cold.store import PAGE, Blob, ColdStore
+from sensor_storage.cold.store import PAGE, Blob, ColdStore, same_blob
 from sensor_storage.errors import Damaged
 from sensor_storage.log import get
 from sensor_storage.model import SensorHour
@@ -91,7 +91,7 @@ def judge(candidate: Candidate, receipt: Receipt | None, blob: Blob | None) -> V
         return "changed since its upload"
     if blob is None:
         return "blob missing"
-    if (blob.etag.strip('"'), blob.size_bytes) != (receipt.etag.strip('"'), receipt.size_bytes):
+    if not same_blob(receipt, blob):
         return "blob changed"
     return "proven"
 

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sensor_storage.cold.files import ColdFiles
-from sensor_storage.cold.inventory import same_blob
 from sensor_storage.cold.keepsakes import SERVICES, replace_blob
 from sensor_storage.cold.manifests import FOLDER, day_manifest_name, encode_manifest, known_in
-from sensor_storage.cold.store import ColdStore
+from sensor_storage.cold.store import ColdStore, same_blob
 from sensor_storage.log import get
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.digests import stored_digest

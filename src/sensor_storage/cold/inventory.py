@@ -14,7 +14,7 @@ from sensor_storage.aggregation.files import footer_of
 from sensor_storage.aggregation.windows import period_of
 from sensor_storage.cold.keepsakes import SERVICES
 from sensor_storage.cold.manifests import DAYS_FOLDER, FOLDER, read_manifest
-from sensor_storage.cold.store import Blob, ColdStore
+from sensor_storage.cold.store import Blob, ColdStore, same_blob
 from sensor_storage.errors import Damaged, Transient
 from sensor_storage.model import SensorHour
 from sensor_storage.storage.digests import file_digest
@@ -158,11 +158,6 @@ def _later(known: Known, held: Known | None) -> bool:
     if held is None:
         return True
     return (known.receipt.uploaded_at, known.described) >= (held.receipt.uploaded_at, held.described)
-
-
-def same_blob(receipt: Receipt, blob: Blob) -> bool:
-    """Is the blob as the receipt has it, by ETag and size?"""
-    return (receipt.etag.strip('"'), receipt.size_bytes) == (blob.etag.strip('"'), blob.size_bytes)
 
 
 def _of_readings(path: Path, blob: Blob, now: float) -> Known:

@@ -11,6 +11,7 @@ from mmap import mmap
 from typing import IO, NamedTuple, Protocol, TypeAlias
 
 from sensor_storage.errors import SensorStorageError, Transient, Usage
+from sensor_storage.storage.receipts import Receipt
 
 MAX_NAME_CHARACTERS = 1024
 MAX_NAME_SEGMENTS = 254
@@ -94,6 +95,11 @@ class ColdStore(Protocol):
     def delete(self, name: str) -> None:
         """Remove a blob; one already gone is fine. For probes only: nothing that was uploaded is deleted."""
         ...
+
+
+def same_blob(receipt: Receipt, blob: Blob) -> bool:
+    """Is the blob as the receipt has it, by ETag and size?"""
+    return (receipt.etag.strip('"'), receipt.size_bytes) == (blob.etag.strip('"'), blob.size_bytes)
 
 
 def check_prefix(prefix: str) -> str:
