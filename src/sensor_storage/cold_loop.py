@@ -33,6 +33,7 @@ _FIRST_ROUND_SECONDS: Final = 5.0
 _PRESSURE_SECONDS: Final = 10.0
 _AGAIN_SECONDS: Final = 30.0
 _SECONDS_PER_HOUR: Final = 3600
+_OWNER_SECONDS: Final = 60.0
 _FLUSH_SECONDS: Final = 120.0
 _log = get("cold")
 
@@ -205,21 +206,19 @@ class ColdLoop:
 
     def _remove(self, removals: Sequence[Removal]) -> dict[str, str]:
         """Let the owner of the tree do it; what it says of each file it kept."""
-        answer = ask(
-            self._layout, "maintain", "remove", timeout_seconds=60, files=[list(one) for one in removals]
-        )
-        if "error" in answer:
-            raise SensorStorageError(f"clean up: {answer['error']}", hint=str(answer.get("hint", "")))
-        kept: dict[str, str] = answer["kept"]
+        kept: dict[str, str] = self._ask_owner("remove", "clean up", files=removals)["kept"]
         return kept
 
     def _fold(self, days: Sequence[Day]) -> Sequence[str]:
         """Let the owner of the tree do it; for each day why not, or nothing."""
-        answer = ask(self._layout, "maintain", "fold", timeout_seconds=60, days=[list(one) for one in days])
-        if "error" in answer:
-            raise SensorStorageError(f"fold: {answer['error']}", hint=str(answer.get("hint", "")))
-        refused: list[str] = answer["refused"]
+        refused: list[str] = self._ask_owner("fold", "fold", days=days)["refused"]
         return refused
+
+    def _ask_owner(self, verb: str, act: str, **arguments: object) -> dict[str, Any]:
+        answer = ask(self._layout, "maintain", verb, timeout_seconds=_OWNER_SECONDS, **arguments)
+        if "error" in answer:
+            raise SensorStorageError(f"{act}: {answer['error']}", hint=str(answer.get("hint", "")))
+        return answer
 
     def _asked_to_upload(self, _: Mapping[str, Any]) -> dict[str, Any]:
         """Everything that changed, open hours too; what failed before is tried at once."""
