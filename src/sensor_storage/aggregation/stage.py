@@ -137,9 +137,16 @@ class Aggregator:
             self._started = True
         self._blocked = {key: item for key, item in self._blocked.items() if item[0] > now}
         hours = self._due("hour", watermark, report, flush=flush or self._policy.open_hours)  # 1
-        self._make_hours(hours, now, report)  # 2, 3
+        made = self._make(hours, now, report, self._hours_of)  # 2, 3
+        report.hours += len(made.records)
+        report.mended += made.mended
+        report.more |= any(key.span == "hour" for key in made.reached)
         if "day" in self._policy.levels and not report.more:
-            self._make_days(self._due("day", watermark, report, flush=flush), now, report)  # 4
+            made = self._make(
+                self._due("day", watermark, report, flush=flush), now, report, self._days_of
+            )  # 4
+            report.days += len(made.records)
+            report.more |= bool(made.reached)
         report.blocked = {path: why for _, path, why in self._blocked.values()}
         return report
 
@@ -167,10 +174,11 @@ class Aggregator:
         report.more = len(due) >= bound
         return due[:bound]
 
-    def _make_hours(self, due: Sequence[Spanned], now: float, report: AggregateReport) -> None:
+    def _make(self, due: Sequence[Spanned], now: float, report: AggregateReport, make: Make) -> Batch:
+        """Make what is due, publish and record it; what was made."""
         batch = Batch()
         try:
-            report.more |= self._of_each(due, now, batch, self._hours_of)
+            report.more |= self._of_each(due, now, batch, make)
             self._disk.publish(batch.asides)  # commit point
         except Exception:
             self._disk.discard(batch.asides)
@@ -178,12 +186,10 @@ class Aggregator:
         self._catalog.mark_due(batch.reached)
         self._catalog.record(batch.records)
         self._catalog.record_files(batch.files)
-        report.hours += len(batch.records)
-        report.mended += batch.mended
-        report.more |= any(key.span == "hour" for key in batch.reached)
         report.files += len(batch.asides)
         report.written_bytes += batch.written_bytes
         report.readings += batch.readings
+        return batch
 
     def _of_each(self, due: Sequence[Spanned], now: float, batch: Batch, make: Make) -> bool:
         """One sensor after the other while there is time; are some left?"""
@@ -274,23 +280,6 @@ class Aggregator:
                 if carry_of(record.carry_in) != expected:
                     own.add(record.key.number)
         return [Spanned(series, "day", day) for day in sorted(own)]
-
-    def _make_days(self, due: Sequence[Spanned], now: float, report: AggregateReport) -> None:
-        batch = Batch()
-        try:
-            report.more |= self._of_each(due, now, batch, self._days_of)
-            self._disk.publish(batch.asides)  # commit point
-        except Exception:
-            self._disk.discard(batch.asides)
-            raise
-        self._catalog.mark_due(batch.reached)
-        self._catalog.record(batch.records)
-        self._catalog.record_files(batch.files)
-        report.days += len(batch.records)
-        report.more |= bool(batch.reached)
-        report.files += len(batch.asides)
-        report.written_bytes += batch.written_bytes
-        report.readings += batch.readings
 
     def _days_of(self, series: Series, days: Sequence[int], now: float, batch: Batch) -> None:
         rows: dict[int, Row] = {}

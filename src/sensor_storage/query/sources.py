@@ -119,9 +119,9 @@ def _hours_of_days(layout: Layout, asset: str, hours: range) -> Iterator[int]:
 
 def _next(start: datetime, depth: int) -> int:
     """The first hour of the next year (0), month (1) or day (2); the last there is at the calendar's end."""
-    if start.year == MAXYEAR and (depth == 0 or start.month == _DECEMBER) and depth != _DAY:
-        return _LAST_HOUR
     if depth == 0:
+        if start.year == MAXYEAR:
+            return _LAST_HOUR
         later = datetime(start.year + 1, 1, 1, tzinfo=UTC)
     elif depth == 1:
         later = datetime(start.year + start.month // _DECEMBER, start.month % _DECEMBER + 1, 1, tzinfo=UTC)
