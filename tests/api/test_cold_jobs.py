@@ -1,4 +1,4 @@
-"""`/upload/trigger` and `/cleanup/trigger`, as a client sees them: at once, or a job to come back to."""
+"""`/upload/trigger` and `/cleanup/trigger`, as a client sees them: a job to come back to, or waited for."""
 
 from contextlib import closing
 from pathlib import Path
@@ -29,11 +29,11 @@ def test_an_upload_on_request_takes_open_hours_too_and_a_second_one_changes_noth
     tmp_path: Path, layout: Layout
 ) -> None:
     with cold_workers(layout, UPLOAD_INTERVAL_SECONDS="3600") as send:
-        told = send("POST", "/upload/trigger").json()
+        told = send("POST", "/upload/trigger?wait=30").json()
         there = blobs(directory(tmp_path))
         assert sum(name.startswith("raw/") for name in there) == 4
         assert (told["waiting"], told["failed"], told["away"]) == (0, 0, False)
-        assert send("POST", "/upload/trigger").json()["uploaded"] == 0
+        assert send("POST", "/upload/trigger?wait=30").json()["uploaded"] == 0
     after = blobs(directory(tmp_path))
     assert {name: after[name] for name in there if "safe-offsets" not in name} == {
         name: blob for name, blob in there.items() if "safe-offsets" not in name
@@ -42,10 +42,10 @@ def test_an_upload_on_request_takes_open_hours_too_and_a_second_one_changes_noth
 
 def test_what_is_not_waited_for_is_a_job_with_an_address_that_tells_its_report(layout: Layout) -> None:
     with cold_workers(layout, UPLOAD_INTERVAL_SECONDS="3600") as send:
-        uploaded = finished(send, "/upload/trigger?wait=0")
+        uploaded = finished(send, "/upload/trigger")
         assert uploaded["waiting"] == 0
-        for asked, dry in (("&dry_run=true", True), ("", False)):
-            cleaned = finished(send, f"/cleanup/trigger?wait=0{asked}")
+        for asked, dry in (("?dry_run=true", True), ("", False)):
+            cleaned = finished(send, f"/cleanup/trigger{asked}")
             assert (cleaned["dry_run"], cleaned["removed"] > 0) == (dry, True)
         for address in ("/upload/trigger/99", "/cleanup/trigger/99"):
             assert send("GET", address).status_code == 404

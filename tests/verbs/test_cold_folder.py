@@ -154,8 +154,8 @@ def test_a_cleanup_on_request_removes_nothing_while_the_share_is_not_mounted_and
     cold.rename(cold.with_name("away"))
     cold.mkdir()
     with cold_workers(layout) as send:
-        for asked in ("", "?dry_run=true"):
-            answer = send("POST", f"/cleanup/trigger{asked}")
+        for asked in ("", "&dry_run=true"):
+            answer = send("POST", f"/cleanup/trigger?wait=30{asked}")
             assert (answer.status_code, "mounted?" in answer.json()["hint"]) == (503, True)
         done = run("cleanup")
         assert (done.code, "mounted?" in done.err) == (1, True)
@@ -163,7 +163,7 @@ def test_a_cleanup_on_request_removes_nothing_while_the_share_is_not_mounted_and
         assert not list(cold.iterdir())
         cold.rmdir()
         cold.with_name("away").rename(cold)
-        assert send("POST", "/cleanup/trigger").json()["removed"] == len(before)
+        assert send("POST", "/cleanup/trigger?wait=30").json()["removed"] == len(before)
         assert local(layout) == []
 
 
@@ -173,7 +173,7 @@ def test_where_nothing_may_go_a_request_only_tells_what_would(
 ) -> None:
     before = stored(run, layout, monkeypatch)
     with cold_workers(layout, **setting) as send:
-        told = send("POST", "/cleanup/trigger").json()
+        told = send("POST", "/cleanup/trigger?wait=30").json()
         assert (told["dry_run"], told["removed"]) == (True, len(before))
         assert f"{len(before)} files would be removed" in run("cleanup").out
     for name, value in {"CLEANUP_AGE_DAYS": "0", **setting}.items():

@@ -23,7 +23,6 @@ from sensor_storage.storage.ownership import ask
 from sensor_storage.storage.receipts import Receipt
 from sensor_storage.storage.status import read_cold
 
-_DEFAULT_WAIT_SECONDS: Final = 60.0
 _MAX_WAIT_SECONDS: Final = 600.0
 _HOUR: Final = 3600.0
 
@@ -112,7 +111,10 @@ class CloudFiles(BaseModel):
     next: str | None = None
 
 
-WaitFor = Annotated[float, Query(ge=0, le=_MAX_WAIT_SECONDS, description="Seconds to wait for its end.")]
+WaitFor = Annotated[
+    float,
+    Query(ge=0, le=_MAX_WAIT_SECONDS, description="Seconds to wait for its end; 0: the job is told at once."),
+]
 
 
 def routes(
@@ -135,8 +137,8 @@ def _upload_routes(router: APIRouter, layout: Layout, store: ColdStore | None, c
         dependencies=changes,
         responses={202: {"model": UploadJob, "description": "It still runs; look at its address."}},
     )
-    async def upload(response: Response, wait: WaitFor = _DEFAULT_WAIT_SECONDS) -> Uploaded | UploadJob:
-        """Upload everything that changed, open hours too; 202 with a job when it takes long."""
+    async def upload(response: Response, wait: WaitFor = 0) -> Uploaded | UploadJob:
+        """Upload everything that changed, open hours too: 202 with a job; with `wait` a report."""
         _needs(store)
         job = _start(jobs)
         if await job.wait(wait):
@@ -164,9 +166,9 @@ def _cleanup_routes(router: APIRouter, layout: Layout, store: ColdStore | None, 
     async def cleanup(
         response: Response,
         dry_run: Annotated[bool, Query(description="Only tell what would be removed, and why.")] = False,
-        wait: WaitFor = _DEFAULT_WAIT_SECONDS,
+        wait: WaitFor = 0,
     ) -> Cleaned | CleanupJob:
-        """Remove old files that are proven to be in the cold store; 202 with a job when it takes long."""
+        """Remove old files that are proven to be in the cold store: 202 with a job; with `wait` a report."""
         if read_cold(layout) is None:
             _needs(store)
         job = _start(jobs[dry_run])
