@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -247,6 +248,7 @@ def build_aggregator(settings: Settings, layout: Layout, catalog: Catalog) -> Ag
         LocalHours(layout, judge, find),
         aggregate_policy(settings),
         find=find,
+        looking=files.looking if files else nullcontext,
         unfold=build_unfold(settings, layout, catalog),
     )
 

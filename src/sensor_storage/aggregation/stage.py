@@ -11,6 +11,7 @@ are made again. Nothing here removes anything.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -107,6 +108,7 @@ class Aggregator:
         policy: AggregatePolicy,
         *,
         find: Callable[[Path], Path] = lambda path: path,
+        looking: Callable[[], AbstractContextManager[None]] = nullcontext,
         unfold: Callable[[str, int, int], None] = lambda *_: None,
     ) -> None:
         self._layout = layout
@@ -114,6 +116,7 @@ class Aggregator:
         self._catalog = catalog.aggregates
         self._source = source
         self._find = find
+        self._looking = looking
         self._unfold = unfold
         self._policy = policy
         self._limit = policy.parameters.carry_limit_us
@@ -178,7 +181,8 @@ class Aggregator:
         """Make what is due, publish and record it; what was made."""
         batch = Batch()
         try:
-            report.more |= self._of_each(due, now, batch, make)
+            with self._looking():
+                report.more |= self._of_each(due, now, batch, make)
             self._disk.publish(batch.asides)  # commit point
         except Exception:
             self._disk.discard(batch.asides)
