@@ -15,7 +15,7 @@ from sensor_storage.demo.broker import EmbeddedBroker
 from sensor_storage.errors import Halt
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.verify import verify
-from support.kafka_io import create_topic, delete_before, make_anew, produce
+from support.kafka_io import create_topic, delete_before, make_anew, produce, taken_by_compaction
 from support.member import Member, member, run_until
 from support.proxy import proxy
 from support.trees import compactor, stored_rows
@@ -222,25 +222,15 @@ def test_a_compacted_topic_has_holes_and_no_gaps(
     admin.create_topics([topic])[topic_prefix].result(timeout=30)
     for key in ("a", "b", "a"):
         produce(broker.bootstrap_servers, topic_prefix, _messages(0, 20), key=key)
-    wait_until(lambda: _cleaned(broker, topic_prefix), "the broker's cleaner has made holes", seconds=60)
+    wait_until(
+        lambda: taken_by_compaction(broker.bootstrap_servers, topic_prefix), "there are holes", seconds=60
+    )
     layout = Layout(tmp_path / "raw")
     with member(layout, broker.bootstrap_servers, topic_prefix, group=topic_prefix) as alone:
         alone.until(lambda: alone.messages() and alone.lag() == 0, "it reads what is left")
         assert alone.gaps() == []
         assert alone.messages() < alone.ingest.consumer.ends()[topic_prefix, 0]
     _sound(layout)
-
-
-def _cleaned(broker: EmbeddedBroker, topic: str) -> bool:
-    """Write one more, so that what is before it may be cleaned; is the first message gone?"""
-    produce(broker.bootstrap_servers, topic, _messages(0, 1), key="c")
-    consumer = Consumer({"bootstrap.servers": broker.bootstrap_servers, "group.id": f"looks-at-{topic}"})
-    try:
-        consumer.assign([TopicPartition(topic, 0, 0)])
-        found = consumer.consume(1, timeout=10)
-        return bool(found and found[0].offset())
-    finally:
-        consumer.close()
 
 
 def test_two_hundred_new_topics_are_all_read(

@@ -5,13 +5,8 @@ import random
 import time
 from pathlib import Path
 
-import pytest
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
-
 from sensor_storage.demo.broker import EmbeddedBroker
 from sensor_storage.storage.dead_letters import all_dead_letters
-from sensor_storage.storage.ledger_files import read_all_ledgers
 from sensor_storage.storage.status import read_ingest
 from support.kafka_io import create_topic, produce
 from support.service import Service, running
@@ -93,52 +88,6 @@ def test_a_second_service_on_one_directory_refuses_and_names_the_first(
         assert "is in use by the service with process id" in second.stderr
 
 
-def test_what_retention_took_is_a_gap_in_the_ledger_and_shown(
-    tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str
-) -> None:
-    topic = f"{topic_prefix}-a"
-    create_topic(broker.bootstrap_servers, topic)
-    produce(broker.bootstrap_servers, topic, _narrow(0, 10))
-    with running(tmp_path / "data", broker.bootstrap_servers, topic_prefix) as service:
-        service.wait_for_messages(10)
-        assert service.stop() == 0
-        produce(broker.bootstrap_servers, topic, _narrow(10, 20))
-        admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
-        for future in admin.delete_records([TopicPartition(topic, 0, 25)]).values():
-            future.result(timeout=30)
-        service.start()
-        service.wait_for_messages(15)
-        gaps = [(one.start, one.stop) for one in read_all_ledgers(service.layout) if one.fate == "gap"]
-        assert gaps == [(10, 25)]
-        assert service.stop() == 0
-    assert _verified(service)["gaps"] == 1
-    assert "gap 10…24" in service.run("verify").stdout
-    assert "gaps       1" in service.run("status").stdout
-    assert "offsets_jumped" in service.events()
-
-
-@pytest.mark.parametrize("length", [3, 30], ids=["shorter", "longer"])
-def test_a_topic_made_anew_while_stopped_is_read_from_its_beginning(
-    tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str, length: int
-) -> None:
-    topic = f"{topic_prefix}-a"
-    create_topic(broker.bootstrap_servers, topic)
-    produce(broker.bootstrap_servers, topic, _narrow(0, 10))
-    with running(tmp_path / "data", broker.bootstrap_servers, topic_prefix) as service:
-        service.wait_for_messages(10)
-        assert service.stop() == 0
-        admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
-        admin.delete_topics([topic])[topic].result(timeout=30)
-        wait_until(lambda: topic not in admin.list_topics(timeout=10).topics, "the topic is gone")
-        create_topic(broker.bootstrap_servers, topic)
-        produce(broker.bootstrap_servers, topic, _narrow(1000, length))
-        service.start()
-        service.wait_for_messages(10 + length)
-        assert service.stop() == 0
-    assert _verified(service)["readings"] == 10 + length
-    assert "topic_recreated" in service.events()
-
-
 def test_a_broker_that_is_gone_is_told_of_and_when_it_is_back_nothing_is_missing(tmp_path: Path) -> None:
     with EmbeddedBroker(tmp_path / "kafka") as broker:
         create_topic(broker.bootstrap_servers, "sensor-data-a")
@@ -170,26 +119,6 @@ def test_sigterm_with_a_dead_broker_ends_within_30_seconds_and_loses_nothing(tmp
             assert service.stop() == 0
             assert time.monotonic() - began < 30
     assert _verified(service)["readings"] == 100
-
-
-@pytest.mark.parametrize("length", [3, 30], ids=["shorter", "longer"])
-def test_a_topic_made_anew_while_it_is_read_is_read_from_its_beginning_under_its_new_id(
-    tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str, length: int
-) -> None:
-    topic = f"{topic_prefix}-a"
-    create_topic(broker.bootstrap_servers, topic)
-    produce(broker.bootstrap_servers, topic, _narrow(0, 10))
-    with running(tmp_path / "data", broker.bootstrap_servers, topic_prefix) as service:
-        service.wait_for_messages(10)
-        admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
-        admin.delete_topics([topic])[topic].result(timeout=30)
-        wait_until(lambda: topic not in admin.list_topics(timeout=10).topics, "the topic is gone")
-        create_topic(broker.bootstrap_servers, topic)
-        produce(broker.bootstrap_servers, topic, _narrow(1000, length))
-        service.wait_for_messages(10 + length, seconds=45)
-        assert service.stop() == 0
-    assert _verified(service)["readings"] == 10 + length
-    assert "topic_recreated" in service.events()
 
 
 def test_a_full_staging_area_pauses_consumption_which_goes_on_by_itself(

@@ -48,6 +48,19 @@ def forget_group(bootstrap_servers: str, group: str) -> None:
     wait_until(gone, "the group's offsets are gone", seconds=40)
 
 
+def taken_by_compaction(bootstrap_servers: str, topic: str) -> bool:
+    """Is the first message gone? One more is written, so that what is before it may be cleaned; its key is `c`."""
+    value = '{"asset_id": "p", "sensor_name": "t", "timestamp": 1704067200, "value": 0}'
+    produce(bootstrap_servers, topic, [value], key="c")
+    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": f"looks-at-{topic}"})
+    try:
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        found = consumer.consume(1, timeout=10)
+        return bool(found and found[0].offset())
+    finally:
+        consumer.close()
+
+
 def produce(
     bootstrap_servers: str,
     topic: str,

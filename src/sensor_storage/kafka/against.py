@@ -57,11 +57,6 @@ class PartitionAgainst(msgspec.Struct, kw_only=True):
     beyond: int = 0
     waiting: int = 0
 
-    @property
-    def place(self) -> str:
-        """Topic and partition as users write them."""
-        return f"{self.topic}/{self.partition}"
-
 
 @dataclass(slots=True)
 class Against:

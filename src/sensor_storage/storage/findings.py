@@ -1,5 +1,7 @@
 """What verification found wrong, in words an operator can act on."""
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -35,6 +37,16 @@ class Finding(msgspec.Struct, frozen=True, order=True):
 def place(source: Source) -> str:
     """The partition as users write it."""
     return f"{source.topic}/{source.partition}"
+
+
+def distinct(partitions: Iterable[tuple[str, str, int]]) -> list[str]:
+    """The partitions, each a topic, its id and a number, as users write them; of a topic made anew with its id."""
+    partitions = list(partitions)
+    times = Counter((topic, number) for topic, _, number in partitions)
+    return [
+        f"{topic}/{number}" + (f" (topic id {topic_id})" if times[topic, number] > 1 else "")
+        for topic, topic_id, number in partitions
+    ]
 
 
 def span_name(source: Source, start: int, stop: int) -> str:

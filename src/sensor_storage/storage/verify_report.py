@@ -34,11 +34,6 @@ class PartitionReport(msgspec.Struct, frozen=True, kw_only=True):
     holes: list[tuple[int, int]]
     replayed: bool
 
-    @property
-    def place(self) -> str:
-        """Topic and partition as users write them."""
-        return f"{self.topic}/{self.partition}"
-
 
 class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome. Nothing is wrong when there are no findings; `more_findings` counts those left out.

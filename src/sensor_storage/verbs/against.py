@@ -8,6 +8,7 @@ from sensor_storage.kafka.against import Against, AgainstKafka, PartitionAgainst
 from sensor_storage.kafka.backfill import from_file
 from sensor_storage.kafka.topics import TopicDirectory
 from sensor_storage.main import build_files
+from sensor_storage.storage.findings import distinct
 from sensor_storage.storage.held_staging import entries_now
 from sensor_storage.storage.layout import Layout
 from sensor_storage.verbs.options import Output
@@ -49,8 +50,9 @@ def compare_with_kafka(output: Output, settings: Settings, layout: Layout) -> Ag
 
 def tell_against(output: Output, against: Against) -> None:
     """A line for each partition."""
-    for item in against.partitions:
-        output.item({"kind": "against-kafka", **msgspec.to_builtins(item)}, _line(item))
+    names = distinct((one.topic, one.topic_id, one.partition) for one in against.partitions)
+    for name, item in zip(names, against.partitions, strict=True):
+        output.item({"kind": "against-kafka", **msgspec.to_builtins(item)}, _line(name, item))
 
 
 def against_summary(against: Against) -> dict[str, object]:
@@ -59,9 +61,9 @@ def against_summary(against: Against) -> dict[str, object]:
     return {"against_kafka": sums}
 
 
-def _line(item: PartitionAgainst) -> str:
+def _line(place: str, item: PartitionAgainst) -> str:
     words = [
-        f"{item.place}   Kafka: {item.compared:,} messages compared",
+        f"{place}   Kafka: {item.compared:,} messages compared",
         f"{item.equal:,} equal",
         f"{item.missing:,} missing",
     ]

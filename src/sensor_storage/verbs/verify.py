@@ -9,7 +9,7 @@ import msgspec
 from sensor_storage.aggregation.check import AggregateCheck
 from sensor_storage.config import Settings
 from sensor_storage.kafka.against import Against
-from sensor_storage.storage.findings import Finding
+from sensor_storage.storage.findings import Finding, distinct
 from sensor_storage.storage.verify import verify
 from sensor_storage.storage.verify_report import PartitionReport, VerifyReport
 from sensor_storage.verbs.against import against_summary, compare_with_kafka, tell_against
@@ -68,8 +68,9 @@ def command(
         report = verify(layout, full=full, progress=progress, witness=look)
         aggregates = look.finish() if look else AggregateCheck()
     against = compare_with_kafka(output, settings, layout) if against_kafka else Against()
-    for partition in report.partitions:
-        output.item({"kind": "partition", **msgspec.to_builtins(partition)}, _partition_line(partition))
+    names = distinct((one.topic, one.topic_id, one.partition) for one in report.partitions)
+    for name, partition in zip(names, report.partitions, strict=True):
+        output.item({"kind": "partition", **msgspec.to_builtins(partition)}, _partition_line(name, partition))
     tell_against(output, against)
     audited = audit(output, settings, layout, full=full) if cold else Audited()
     further = [*aggregates.findings, *against.findings]
@@ -91,9 +92,9 @@ def command(
     return 0 if repaired.whole and not _problems(report, further, audited) else 1
 
 
-def _partition_line(item: PartitionReport) -> str:
+def _partition_line(place: str, item: PartitionReport) -> str:
     line = (
-        f"{item.place}   offsets {item.first_offset}…{item.last_offset}   {item.stored:,} stored   "
+        f"{place}   offsets {item.first_offset}…{item.last_offset}   {item.stored:,} stored   "
         f"{item.dead_letters:,} dead letters   {item.missing:,} missing   {item.double:,} double"
     )
     gaps = "".join(f"   gap {start}…{stop}: Kafka no longer had them" for start, stop in item.gaps)
