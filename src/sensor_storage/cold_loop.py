@@ -2,7 +2,8 @@
 
 After an upload it folds what has been over for long, as many days a round as leave time for the rest.
 
-It may wait for the store as long as it takes; ingest, compaction and queries do not notice.
+It may wait for the store as long as it takes; ingest, compaction and queries do not notice. It reports each second
+as long as something gets on.
 """
 
 import os
@@ -11,6 +12,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from threading import Event
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from sensor_storage.clock import Clock
 from sensor_storage.cold.cleanup import Cleaner, CleanupReport
@@ -29,6 +32,10 @@ from sensor_storage.storage.settled import Settled
 from sensor_storage.storage.status import ColdStatus, read_ingest, write_status
 
 _ROUND_SECONDS: Final = 1.0
+_STATUS_SECONDS: Final = 1.0
+_COUNT_SECONDS: Final = 10.0
+"""In a round what waits is counted so often: with a million files in the queue that takes a while."""
+
 _FIRST_ROUND_SECONDS: Final = 5.0
 _PRESSURE_SECONDS: Final = 10.0
 _AGAIN_SECONDS: Final = 30.0
@@ -96,6 +103,11 @@ class ColdLoop:
         self._removed = 0
         self._removed_bytes = 0
         self._error = ""
+        self._status: ColdStatus | None = None
+        self._told_at = self._counted_at = float("-inf")
+        for stage in (self._uploader, self._keepsakes, self._cleaner, self._folding):
+            if stage:
+                stage.alive = self._alive
         self._control = Control(
             socket_path(layout, "cold"), {"upload": self._asked_to_upload, "cleanup": self._asked_to_clean}
         )
@@ -234,42 +246,53 @@ class ColdLoop:
             while not self._stop.is_set():
                 if not ask(self._layout, "maintain", "aggregate", timeout_seconds=_FLUSH_SECONDS).get("more"):
                     return
-                self._tell()
+                self._alive()
 
     def _asked_to_clean(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Where nothing may go, only tell."""
         keeps = self._policy.dry_run or not self._policy.cleanup
         return asdict(self._clean(dry_run=keeps or bool(request.get("dry_run"))))
 
+    def _alive(self) -> None:
+        """In the middle of a long round: it works."""
+        now = self._clock.monotonic()
+        if self._status is None or now - self._counted_at >= _COUNT_SECONDS:
+            self._tell()
+        elif now - self._told_at >= _STATUS_SECONDS:
+            self._write(replace(self._status, time=self._clock.now(), **process_use()))
+
     def _tell(self, halted: str = "") -> None:
+        self._counted_at = self._clock.monotonic()
         now = self._clock.now()
         waiting = self._catalog.receipts.waiting(self._sealed_before(now))
+        status = ColdStatus(
+            worker="cold",
+            pid=os.getpid(),
+            time=now,
+            started=self._started,
+            url=self._url,
+            uploaded=self._uploaded.uploaded,
+            unchanged=self._uploaded.unchanged,
+            merged=self._uploaded.merged,
+            uploaded_bytes=self._uploaded.bytes,
+            failures=self._failures,
+            last_upload_seconds=self._upload_seconds,
+            waiting=waiting.files,
+            waiting_sealed=waiting.sealed,
+            failing=waiting.failed,
+            errors=waiting.errors or tuple(self._last.errors.values())[:1],
+            away=self._uploaded.away,
+            removed=self._removed,
+            removed_bytes=self._removed_bytes,
+            last_cleanup_seconds=self._cleanup_seconds,
+            kept=self._cleaned.kept,
+            error=self._error,
+            halted=halted,
+            **process_use(),
+        )
+        self._write(status)
+
+    def _write(self, status: ColdStatus) -> None:
+        self._status, self._told_at = status, self._clock.monotonic()
         with suppress(DiskFull):
-            write_status(
-                self._layout,
-                ColdStatus(
-                    worker="cold",
-                    pid=os.getpid(),
-                    time=now,
-                    started=self._started,
-                    url=self._url,
-                    uploaded=self._uploaded.uploaded,
-                    unchanged=self._uploaded.unchanged,
-                    merged=self._uploaded.merged,
-                    uploaded_bytes=self._uploaded.bytes,
-                    failures=self._failures,
-                    last_upload_seconds=self._upload_seconds,
-                    waiting=waiting.files,
-                    waiting_sealed=waiting.sealed,
-                    failing=waiting.failed,
-                    errors=waiting.errors or tuple(self._last.errors.values())[:1],
-                    away=self._uploaded.away,
-                    removed=self._removed,
-                    removed_bytes=self._removed_bytes,
-                    last_cleanup_seconds=self._cleanup_seconds,
-                    kept=self._cleaned.kept,
-                    error=self._error,
-                    halted=halted,
-                    **process_use(),
-                ),
-            )
+            write_status(self._layout, status)

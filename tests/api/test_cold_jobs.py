@@ -8,6 +8,7 @@ import pytest
 
 from sensor_storage.clock import SystemClock
 from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.status import read_cold
 from support.cold import Plant, blobs, directory
 from support.sending import Send
 from support.trees import HOUR
@@ -49,6 +50,22 @@ def test_what_is_not_waited_for_is_a_job_with_an_address_that_tells_its_report(l
             assert (cleaned["dry_run"], cleaned["removed"] > 0) == (dry, True)
         for address in ("/upload/trigger/99", "/cleanup/trigger/99"):
             assert send("GET", address).status_code == 404
+
+
+def test_meanwhile_the_worker_reports_about_each_second(tmp_path: Path, layout: Layout) -> None:
+    """So slowly a file takes a second or more, and all of them a quarter of a minute."""
+    with cold_workers(layout, UPLOAD_INTERVAL_SECONDS="3600", UPLOAD_BYTES_PER_SECOND="4KB") as send:
+        place = send("POST", "/upload/trigger").headers["location"]
+        wait_until(lambda: blobs(directory(tmp_path)), "it uploads")
+        reports: set[float] = set()
+
+        def reported() -> bool:
+            status = read_cold(layout)
+            reports.update([status.time] if status else [])
+            return len(reports) > 3
+
+        wait_until(reported, "the worker reports")
+        assert send("GET", place).json()["state"] == "running"
 
 
 def finished(send: Send, asked: str) -> dict[str, Any]:

@@ -48,6 +48,13 @@ def test_a_proven_file_of_age_goes_and_queries_read_it_back(plant: Plant) -> Non
     assert plant.offsets() == EVEN
 
 
+def test_a_cleanup_gives_signs_of_life_between_its_files(plant: Plant) -> None:
+    signs: list[int] = []
+    cleaner = plant.cleaner()
+    cleaner.alive = lambda: signs.append(1)
+    assert cleaner.run_once(LATER).removed < len(signs)
+
+
 def test_every_deletion_is_told_with_its_proof(plant: Plant, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger=ROOT)
     before = plant.local()

@@ -177,6 +177,19 @@ def test_a_day_folds_a_week_after_its_last_upload_once_the_hours_manifests_have_
     assert (ready_at(state) <= now, is_told(state, told)) == (ready, is_there)
 
 
+def test_folding_and_what_goes_up_before_it_give_signs_of_life(plant: Plant) -> None:
+    signs: dict[str, int] = {"keepsakes": 0, "folding": 0}
+
+    def count(stage: str) -> Callable[[], None]:
+        return lambda: signs.update({stage: signs[stage] + 1})
+
+    plant.keepsakes.alive, plant.folding.alive = count("keepsakes"), count("folding")
+    three_days(plant)
+    days = fold_all(plant)
+    assert signs["folding"] >= days > 0
+    assert signs["keepsakes"] >= len(list(plant.layout.ledger_files())) > 0
+
+
 @pytest.mark.parametrize(
     ("name", "found"),
     [

@@ -24,6 +24,7 @@ from sensor_storage.cold.store import PAGE, Blob, ColdStore, same_blob
 from sensor_storage.errors import Damaged
 from sensor_storage.log import get
 from sensor_storage.model import SensorHour
+from sensor_storage.storage.alive import Alive, nothing
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.digests import checked_digest
 from sensor_storage.storage.layout import Layout
@@ -135,6 +136,8 @@ class Cleaner:
         self._policy = policy
         self._remove = remove
         self._used_share = used_share
+        self.alive: Alive = nothing
+        """Called between the files of a round, and between pages of the store's list."""
 
     def run_once(self, now: float, *, dry_run: bool = False, pressed: bool = False) -> CleanupReport:
         """Clean up what is old; with `pressed` the oldest of any age till the disk is below the low mark."""
@@ -192,6 +195,7 @@ class Cleaner:
         if not dry_run:
             self._catalog.receipts.distrust(name for name, why in verdicts.items() if why in _DISPROVEN)
             for start in range(0, len(going), _BATCH):
+                self.alive()
                 kept |= self._remove([item.removal for item in going[start : start + _BATCH]])
         counts = Counter(report.kept)
         for item in batch:
@@ -213,6 +217,7 @@ class Cleaner:
     def _verdict(
         self, item: Candidate, receipt: Receipt | None, blob: Blob | None, report: CleanupReport
     ) -> Verdict:
+        self.alive()
         if self._store is None:
             return "without upload"
         verdict = judge(item, receipt, blob)
@@ -238,6 +243,7 @@ class Cleaner:
         if self._store:
             for prefix in plan_lists(names, self._catalog.receipts.count()):
                 for page in self._store.pages(prefix):
+                    self.alive()
                     report.requests += 1
                     found |= {blob.name: blob for blob in page if blob.name in wanted}
         return found

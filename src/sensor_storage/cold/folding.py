@@ -19,6 +19,7 @@ from sensor_storage.cold.keepsakes import SERVICES, replace_blob
 from sensor_storage.cold.manifests import FOLDER, day_manifest_name, encode_manifest, known_in
 from sensor_storage.cold.store import ColdStore, same_blob
 from sensor_storage.log import get
+from sensor_storage.storage.alive import Alive, nothing
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.digests import stored_digest
 from sensor_storage.storage.folded import HOURS
@@ -85,6 +86,8 @@ class Folding:
         self._fold = fold
         self._left: deque[tuple[str, int]] = deque()
         self._ready_at: dict[tuple[str, int], float] = {}
+        self.alive: Alive = nothing
+        """Called between the days of a round."""
 
     def run_once(self, now: float) -> FoldReport:
         """Fold some days; a round that begins anew looks for which."""
@@ -96,6 +99,7 @@ class Folding:
         for _ in range(_LOOKED_AT):
             if not self._left or len(days) == _DAYS_AT_ONCE or blobs > _BLOBS_AT_ONCE:
                 break
+            self.alive()
             if known := self._ready(*self._left[0], now):  # 1
                 asset, day = self._left[0]
                 days.append((asset, day, self._write(asset, day, known, now)))  # 2

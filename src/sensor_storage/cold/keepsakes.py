@@ -17,6 +17,7 @@ from sensor_storage.cold.store import Changed, ColdStore, ShutOut
 from sensor_storage.cold.upload import UploadReport
 from sensor_storage.errors import Damaged, SensorStorageError, Transient
 from sensor_storage.log import get
+from sensor_storage.storage.alive import Alive, nothing
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.digests import file_digest, stored_digest
 from sensor_storage.storage.known import HOUR_SECONDS
@@ -48,6 +49,8 @@ class Keepsakes:
         self._prefix = f"{SERVICES}/{service}"
         self._group = group
         self.published: Published | None = None
+        self.alive: Alive = nothing
+        """Called between files."""
 
     def run_once(self, now: float, report: UploadReport) -> None:
         """Upload what has changed. The offsets are looked up first: what they promise is uploaded behind them.
@@ -61,6 +64,7 @@ class Keepsakes:
             _failed(report, self._document, error)
             return
         for path in self._files():
+            self.alive()
             name = f"{self._prefix}/{self._layout.relative(path)}"
             try:
                 self._upload(path, name, now, report)
@@ -97,6 +101,7 @@ class Keepsakes:
         """Write the manifest of each hour of uploads that has more to tell."""
         told = self._receipts.newest(f"{self._prefix}/{FOLDER}/")
         for hour in self._catalog.known.hours(told - HOUR_SECONDS):
+            self.alive()
             name = manifest_name(self._prefix, hour)
             files = self._catalog.known.of_hour(hour)
             content = encode_manifest(files)

@@ -3,6 +3,11 @@
 import time
 from collections.abc import Callable
 from threading import Lock
+from typing import Final
+
+from sensor_storage.storage.alive import Alive, nothing
+
+_SLICE_SECONDS: Final = 1.0
 
 
 class Pace:
@@ -21,12 +26,16 @@ class Pace:
         self._lock = Lock()
         self._free_at = 0.0
 
-    def take(self, size: int) -> None:
-        """Wait for room for so many bytes."""
+    def take(self, size: int, alive: Alive = nothing) -> None:
+        """Wait for room for so many bytes, with a sign of life about every second."""
         if not self._rate:
             return
         with self._lock:
             now = self._now()
             start = max(now, self._free_at)
             self._free_at = start + size / self._rate
-        self._wait(start - now)
+        left = start - now
+        while left > 0:
+            self._wait(min(left, _SLICE_SECONDS))
+            left -= _SLICE_SECONDS
+            alive()

@@ -14,14 +14,14 @@ both finds them consistent.
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from mmap import ACCESS_READ, mmap
 from operator import attrgetter
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import Final
 
 from sensor_storage.aggregation.files import footer_of
@@ -33,6 +33,7 @@ from sensor_storage.cold.unite import Unite, United, moved
 from sensor_storage.errors import Damaged, DiskFull, Halt, SensorStorageError, Transient
 from sensor_storage.log import get
 from sensor_storage.model import SensorHour
+from sensor_storage.storage.alive import Alive, nothing
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.digests import checked_digest, file_digest
 from sensor_storage.storage.durable import Disk
@@ -55,6 +56,7 @@ _PERSON_SECONDS: Final = 1800.0
 _AWAY_AFTER: Final = 3
 """After so many failures of the store in one page, the round ends: the store is away."""
 
+_ALIVE_SECONDS: Final = 1.0
 _AWAY: Final = "the store is away"
 _OF_THE_STORE: Final = (Transient, ShutOut)
 """Errors that the next file would meet as well."""
@@ -158,6 +160,9 @@ class Uploader:
         self._chance = chance
         self._pace = Pace(policy.bytes_per_second)
         self._large = Lock()
+        self.alive: Alive = nothing
+        """Called between files, and meanwhile about each second as long as one of them gets on."""
+        self._got_on = Event()
         self._away_rounds = 0
         self._quiet_until = 0.0
         self._told_of_size = False
@@ -222,13 +227,28 @@ class Uploader:
             if self.stopped() or troubles >= patience:
                 return _Outcome(task.due, task.name, later=_AWAY)
             outcome = self._upload(task)
+            self._got_on.set()
             troubles = troubles + 1 if isinstance(outcome.error, _OF_THE_STORE) else 0
             troubles += patience if isinstance(outcome.error, Away) else 0
             return outcome
 
         alone = 1 if self._away_rounds else 0  # is it there again? one is enough to know
         yield from map(one, tasks[:alone])
-        yield from pool.map(one, tasks[alone:])
+        yield from self._in_turn([pool.submit(one, task) for task in tasks[alone:]])
+
+    def _in_turn(self, begun: Sequence[Future[_Outcome]]) -> Iterator[_Outcome]:
+        """The outcome of each, in their order, with signs of life."""
+        try:
+            for future in begun:
+                while not wait([future], _ALIVE_SECONDS).done:
+                    if self._got_on.is_set():
+                        self._got_on.clear()
+                        self.alive()
+                self.alive()
+                yield future.result()
+        finally:
+            for future in begun:
+                future.cancel()
 
     def _task(self, due: Due, now: float) -> _Task:
         name = self._name(due)
@@ -348,7 +368,8 @@ class Uploader:
             "level": task.due.level,
             "format": str(FORMAT_VERSION),
         }
-        self._pace.take(len(content))
+        self._pace.take(len(content), self._got_on.set)
+        self._got_on.set()
         try:
             blob = self._store.write(task.name, content, replaces=replaces, metadata=metadata)
         except Changed:
@@ -370,6 +391,7 @@ class Uploader:
             with self._disk.scratch() as path:
                 with path.open("wb") as file:
                     blob = self._store.download(task.name, file)
+                self._got_on.set()
                 if blob is None:
                     written = self._try_write(task, mine, mine.content, mine.receipt, None)
                 else:
