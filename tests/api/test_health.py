@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 
 from sensor_storage import __version__
@@ -5,6 +6,7 @@ from sensor_storage.clock import ManualClock
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.status import (
     FRESH_SECONDS,
+    ApiStatus,
     ColdStatus,
     IngestStatus,
     MaintainStatus,
@@ -129,6 +131,22 @@ def test_a_worker_that_falls_silent_turns_the_service_unready_by_itself(
     assert send("GET", "/health/ready").status_code == 200
     clock.advance(FRESH_SECONDS)
     assert send("GET", "/health/ready").status_code == 503
+
+
+def test_an_api_whose_loop_stands_still_degrades_health_for_whoever_looks_beside_it(
+    send: Send, layout: Layout
+) -> None:
+    tell_all_well(layout)
+    tell_cold_ends(layout, 0)
+    stuck = ApiStatus(worker="api", pid=104, time=NOW - FRESH_SECONDS, started=NOW - 3600)
+    write_status(layout, stuck)
+    (reason,) = send("GET", "/health").json()["reasons"]
+    assert (reason["worker"], reason["state"]) == ("api", "degraded")
+    assert "does not serve; it has not reported for 15 s (process 104)" in reason["what"]
+    (api,) = [one for one in send("GET", "/storage/stats").json()["workers"] if one["name"] == "api"]
+    assert (api["pid"], api["age_seconds"], api["fresh"]) == (104, 15, False)
+    write_status(layout, msgspec.structs.replace(stuck, pid=99))  # of the process before
+    assert send("GET", "/health").json()["status"] == "ok"
 
 
 def test_a_status_file_that_is_no_status_counts_as_none(send: Send, layout: Layout) -> None:

@@ -6,7 +6,14 @@ from enum import StrEnum
 
 from sensor_storage.api.snapshot import Snapshot
 from sensor_storage.storage.processes import Process
-from sensor_storage.storage.status import ColdStatus, IngestStatus, MaintainStatus, is_fresh
+from sensor_storage.storage.status import (
+    AnyStatus,
+    ApiStatus,
+    ColdStatus,
+    IngestStatus,
+    MaintainStatus,
+    is_fresh,
+)
 
 
 class State(StrEnum):
@@ -88,11 +95,13 @@ def judge(snapshot: Snapshot) -> list[Reason]:
         reasons += _maintain(snapshot.maintain, snapshot.now)
     if snapshot.cold:
         reasons += _cold(snapshot.cold, snapshot.now)
+    if snapshot.api and not is_fresh(snapshot.api, snapshot.now):
+        reasons.append(_stuck(snapshot.api, snapshot.now))
     reasons += [_again_and_again(one) for one in snapshot.processes if one.is_troubled(snapshot.now)]
     return reasons
 
 
-def age_seconds(status: IngestStatus | MaintainStatus | ColdStatus, now: float) -> float:
+def age_seconds(status: AnyStatus, now: float) -> float:
     """How long ago the worker reported."""
     return max(0.0, now - status.time)
 
@@ -192,6 +201,17 @@ def _stale_or_halted(status: IngestStatus | MaintainStatus, now: float) -> Reaso
     if not is_fresh(status, now):
         return _silent(status.worker, f"has not reported for {age:,.0f} s (process {status.pid})")
     return None
+
+
+def _stuck(status: ApiStatus, now: float) -> Reason:
+    """Readings flow without it."""
+    return Reason(
+        State.DEGRADED,
+        status.worker,
+        f"does not serve; it has not reported for {age_seconds(status, now):,.0f} s (process {status.pid})",
+        "it is started again by itself after five minutes; see its log",
+        unready=False,
+    )
 
 
 def _again_and_again(process: Process) -> Reason:

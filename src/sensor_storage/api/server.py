@@ -1,8 +1,10 @@
 """The API's process: one uvicorn server on one address, until told to stop."""
 
 import errno
+import os
 import socket
 import sys
+from asyncio import get_running_loop
 from collections.abc import Callable
 from threading import Event, Thread
 
@@ -10,6 +12,7 @@ import psutil
 import uvicorn
 
 from sensor_storage.aggregation.files import Parameters
+from sensor_storage.api.alive import tell_while_it_turns
 from sensor_storage.api.app import create_app
 from sensor_storage.api.keys import KeyRing
 from sensor_storage.api.proxy import TrustedProxy
@@ -20,7 +23,9 @@ from sensor_storage.cold.files import ColdFiles
 from sensor_storage.cold.store import ColdStore
 from sensor_storage.errors import Usage
 from sensor_storage.log import get
+from sensor_storage.storage.alive import Alive
 from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.status import ApiStatus, write_status
 
 _SWITCH_SECONDS = 0.0005
 """So long a thread that makes an answer keeps the interpreter while the loop that serves everybody waits."""
@@ -82,7 +87,7 @@ def serve(
             config.ssl = context
             watch = (certificate, context, stop)
             Thread(target=keep_fresh, args=watch, name="api-certificate", daemon=True).start()
-        server = _Server(config)
+        server = _Server(config, _reporter(layout, clock), stop)
         Thread(target=_end, args=(server, stop), name="api-end", daemon=True).start()
         Thread(target=_repeat, args=(app.state.keep_up, stop), name="api-keep-up", daemon=True).start()
         _log.info("listening", host=host, port=taken, tls=certificate is not None)
@@ -91,9 +96,25 @@ def serve(
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, tell: Alive, stop: Event) -> None:
+        super().__init__(config)
+        self._tell = tell
+        self._stop = stop
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         bound_the_threads()
         await super().startup(sockets)
+        asked = (get_running_loop(), self._tell, self._stop)
+        Thread(target=tell_while_it_turns, args=asked, name="api-alive", daemon=True).start()
+
+
+def _reporter(layout: Layout, clock: Clock) -> Alive:
+    started = clock.now()
+
+    def tell() -> None:
+        write_status(layout, ApiStatus(worker="api", pid=os.getpid(), time=clock.now(), started=started))
+
+    return tell
 
 
 def _end(server: uvicorn.Server, stop: Event) -> None:

@@ -13,9 +13,11 @@ from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.processes import Process, read_processes
 from sensor_storage.storage.status import (
+    ApiStatus,
     ColdStatus,
     IngestStatus,
     MaintainStatus,
+    read_api,
     read_cold,
     read_ingest,
     read_maintain,
@@ -34,6 +36,7 @@ class Snapshot:
     maintain: MaintainStatus | None = None
     cold: ColdStatus | None = None
     processes: tuple[Process, ...] = ()
+    api: ApiStatus | None = None
 
     @property
     def lag(self) -> int:
@@ -94,7 +97,9 @@ def oldest_unsafe_hour(snapshot: Snapshot, sizes: Sizes) -> int | None:
 def take_snapshot(layout: Layout, now: float) -> Snapshot:
     """Read what the workers and their supervisor tell."""
     reports = tuple(read_ingest(layout)), read_maintain(layout), read_cold(layout)
-    return Snapshot(now, *reports, tuple(read_processes(layout)))
+    processes, api = tuple(read_processes(layout)), read_api(layout)
+    mine = api if api and any(one.pid == api.pid for one in processes) else None
+    return Snapshot(now, *reports, processes, mine)
 
 
 class Meter:

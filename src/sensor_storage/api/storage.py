@@ -16,7 +16,13 @@ from sensor_storage.clock import Clock
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import ask
 from sensor_storage.storage.processes import Process
-from sensor_storage.storage.status import ColdStatus, IngestStatus, MaintainStatus, is_fresh
+from sensor_storage.storage.status import (
+    ApiStatus,
+    ColdStatus,
+    IngestStatus,
+    MaintainStatus,
+    is_fresh,
+)
 
 _DEFAULT_WAIT_SECONDS = 60.0
 _MAX_WAIT_SECONDS = 600.0
@@ -59,9 +65,7 @@ class Worker(BaseModel):
     role: Role
     pid: int = Field(description="0 while it waits to be started again.")
     started: datetime
-    age_seconds: float | None = Field(
-        description="How long ago it reported; null before it has, and of the API."
-    )
+    age_seconds: float | None = Field(description="How long ago it reported; null before it has.")
     fresh: bool = Field(description="Has it reported lately enough to count as running?")
     ends: int = Field(
         default=0, description="How often it ended untold in the last quarter of an hour, at most 3."
@@ -239,7 +243,8 @@ def _workers(snapshot: Snapshot) -> list[Worker]:
     known = {worker.name: worker for worker in workers}
     for process in snapshot.processes:
         if process.worker not in known:
-            workers.append(_silent(process))
+            told = snapshot.api if snapshot.api and snapshot.api.pid == process.pid else None
+            workers.append(_other(process, told, snapshot.now))
             known[process.worker] = workers[-1]
         worker = known[process.worker]
         worker.ends = process.ends_lately(snapshot.now)
@@ -274,16 +279,16 @@ def _reporting(status: IngestStatus | MaintainStatus | ColdStatus, role: Role, n
     )
 
 
-def _silent(process: Process) -> Worker:
-    """The API, which says of itself that it answers; or one that has not come to report."""
+def _other(process: Process, api: ApiStatus | None, now: float) -> Worker:
+    """The API, which says of itself that it serves; or one that has not come to report."""
     role = next(one for one in get_args(Role) if process.worker.startswith(one))
     return Worker(
         name=process.worker,
         role=role,
         pid=process.pid,
         started=datetime.fromtimestamp(process.started, UTC),
-        age_seconds=None,
-        fresh=role == "api" and process.pid > 0,
+        age_seconds=round(age_seconds(api, now), 3) if api else None,
+        fresh=role == "api" and process.pid > 0 and (api is None or is_fresh(api, now)),
     )
 
 

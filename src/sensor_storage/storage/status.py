@@ -4,7 +4,7 @@ The API, `status` and the demo read these; nothing that must not be lost is kept
 """
 
 from collections.abc import Container
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
@@ -14,8 +14,8 @@ from sensor_storage.storage.layout import Layout
 FRESH_SECONDS = 15
 """A status older than this comes from a worker that hangs or is gone."""
 
-COLD_FRESH_SECONDS = 3600.0
-"""An upload may take long, and reports when it is done."""
+COLD_FRESH_SECONDS = 600.0
+"""One request to the store may take five minutes, and another looks what became of it."""
 
 
 class PartitionStatus(msgspec.Struct, frozen=True):
@@ -146,17 +146,34 @@ class ColdStatus(msgspec.Struct, frozen=True, kw_only=True):
     cpu_seconds: float = 0.0
 
 
-def is_fresh(status: IngestStatus | MaintainStatus | ColdStatus, now: float) -> bool:
+class ApiStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The API's process, which reports as long as its loop turns."""
+
+    worker: str
+    pid: int
+    time: float
+    started: float
+
+
+AnyStatus: TypeAlias = IngestStatus | MaintainStatus | ColdStatus | ApiStatus
+
+
+def is_fresh(status: AnyStatus, now: float) -> bool:
     """Does the worker that wrote this seem to be alive? The cold store's may wait for it for long."""
-    if isinstance(status, ColdStatus):
-        return now - status.time < COLD_FRESH_SECONDS
-    return not status.ended and now - status.time < FRESH_SECONDS
+    age = now - status.time
+    match status:
+        case ColdStatus():
+            return age < COLD_FRESH_SECONDS
+        case ApiStatus():
+            return age < FRESH_SECONDS
+        case _:
+            return not status.ended and age < FRESH_SECONDS
 
 
-Status = TypeVar("Status", IngestStatus, MaintainStatus, ColdStatus)
+Status = TypeVar("Status", IngestStatus, MaintainStatus, ColdStatus, ApiStatus)
 
 
-def write_status(layout: Layout, status: IngestStatus | MaintainStatus | ColdStatus) -> None:
+def write_status(layout: Layout, status: AnyStatus) -> None:
     """Let others see it."""
     replace_hint(layout.run / f"{status.worker}.json", msgspec.json.encode(status))
 
@@ -168,11 +185,17 @@ def forget_workers(layout: Layout, running: Container[str]) -> None:
             (layout.run / f"{status.worker}.json").unlink(missing_ok=True)
 
 
-def last_told(layout: Layout, worker: str) -> float:
-    """When the worker last said something, by its file's time; 0 before it has."""
+class _Said(msgspec.Struct, frozen=True):
+    pid: int
+
+
+def last_told(layout: Layout, worker: str, pid: int) -> float:
+    """When the worker's process last said something, by its file's time; 0 before it has."""
+    path = layout.run / f"{worker}.json"
     try:
-        return (layout.run / f"{worker}.json").stat().st_mtime
-    except OSError:
+        said = msgspec.json.decode(path.read_bytes(), type=_Said)
+        return path.stat().st_mtime if said.pid == pid else 0.0
+    except (OSError, msgspec.DecodeError):
         return 0.0
 
 
@@ -190,6 +213,12 @@ def read_maintain(layout: Layout) -> MaintainStatus | None:
 def read_cold(layout: Layout) -> ColdStatus | None:
     """The status of the worker beside the cold store, as last written."""
     found = _read(layout, "cold.json", ColdStatus)
+    return found[0] if found else None
+
+
+def read_api(layout: Layout) -> ApiStatus | None:
+    """The status of the API's process, as last written."""
+    found = _read(layout, "api.json", ApiStatus)
     return found[0] if found else None
 
 

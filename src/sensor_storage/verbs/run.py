@@ -12,7 +12,6 @@ from sensor_storage.consuming import layout_of, member_name
 from sensor_storage.kafka.handover import leave_group
 from sensor_storage.main import build_store, needs_cold_worker
 from sensor_storage.storage.durable import Disk
-from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import own
 from sensor_storage.storage.processes import Board
 from sensor_storage.storage.status import forget_workers, last_told
@@ -64,7 +63,7 @@ def command(
         workers = [(name, ["worker", name, *_same_settings(ctx)]) for name in chosen]
         _log.info("started", data=str(layout.root), workers=", ".join(chosen))
         environment = {**os.environ, "LOCAL_STORAGE_PATH": str(layout.raw)}
-        clock, watchdog = SystemClock(), Watchdog(partial(_told, layout))
+        clock, watchdog = SystemClock(), Watchdog(partial(last_told, layout))
         board = Board(layout, clock)
         status = Supervisor(workers, clock, lock.fileno(), environment, watchdog=watchdog, board=board).run(
             stop
@@ -74,11 +73,6 @@ def command(
             leave_group(settings.kafka.client_properties(), settings.kafka.consumer_group, members)
     _log.info("stopped")
     return status
-
-
-def _told(layout: Layout, worker: str) -> float:
-    """When it last reported; the worker beside the cold store may wait for that as long as it takes."""
-    return 0.0 if worker == "cold" else last_told(layout, worker)
 
 
 def _same_settings(ctx: click.Context) -> list[str]:
