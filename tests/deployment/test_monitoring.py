@@ -372,7 +372,7 @@ def test_real_faults_of_the_running_service_fire_their_alerts_in_a_real_promethe
             late = [line.replace("1704", "1705") for line in good]
             produce(broker.bootstrap_servers, "sensor-data-a", late)
             wait_until(
-                lambda: bool({"SensorStorageStoreAway", "SensorStorageUploadsFail"} & prometheus.firing()),
+                lambda: "SensorStorageStoreAway" in prometheus.firing(),
                 "the cold store's death alerts",
                 seconds=60,
             )
