@@ -1,6 +1,7 @@
-"""What is applied to a cluster: valid by Kubernetes' own schemas, tight, and never a danger to readings."""
+"""What is applied to a cluster: valid by the schemas of who reads it, tight, and never a danger to readings."""
 
 import os
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from sensor_storage.config import load
 from sensor_storage.config.entries import entries
 from sensor_storage.main import cold_place
 from sensor_storage.supervisor import STOP_SECONDS
+from support import operators
 from support.deployed import ROOT, only, rendered, tool
 
 OVERLAYS = ["base", "overlays/dev", "overlays/production", "overlays/full"]
-NOT_KUBERNETES_OWN = {"ServiceMonitor", "PrometheusRule", "ScaledObject"}
 KUBERNETES = "1.32"
 
 every_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
@@ -36,7 +37,9 @@ def container(overlay: str) -> dict[str, Any]:
 @every_overlay
 def test_every_object_is_valid_by_its_schema(overlay: str) -> None:
     for one in rendered(overlay):
-        if one["kind"] not in NOT_KUBERNETES_OWN:
+        if one["kind"] in operators.KINDS:
+            operators.validate(one)
+        else:
             kubernetes_validate.validate(one, KUBERNETES, strict=True)
 
 
@@ -44,6 +47,33 @@ def test_a_mistyped_field_would_be_found() -> None:
     broken = {**only(rendered("base"), "StatefulSet"), "specc": {}}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(broken, KUBERNETES, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "field", "value"),
+    [
+        ("ServiceMonitor", ("spec", "endpoints", 0), "intervall", "15s"),
+        ("ServiceMonitor", ("spec", "endpoints", 0), "interval", "a while"),
+        ("ServiceMonitor", ("spec", "selector"), "matchLabel", {"role": "pods"}),
+        ("PrometheusRule", ("spec", "groups", 0, "rules", 0), "form", "2m"),
+        ("PrometheusRule", ("spec", "groups", 0, "rules", 0), "labels", ["critical"]),
+        ("PrometheusRule", (), "apiVersion", "monitoring.coreos.com/v2"),
+        ("ScaledObject", ("spec",), "maxReplicas", 4),
+        ("ScaledObject", ("spec",), "maxReplicaCount", "4"),
+        ("ScaledObject", ("spec", "triggers", 0, "metadata"), "lagThreshold", 1_000_000),
+        ("ScaledObject", ("spec", "advanced", "horizontalPodAutoscalerConfig", "behavior"), "scaledown", {}),
+    ],
+)
+def test_a_mistyped_field_would_be_found_in_what_operators_read_too(
+    kind: str, path: tuple[str | int, ...], field: str, value: object
+) -> None:
+    broken = deepcopy(only(rendered("overlays/full"), kind))
+    part: Any = broken
+    for step in path:
+        part = part[step]
+    part[field] = value
+    with pytest.raises(ValueError, match=kind):
+        operators.validate(broken)
 
 
 @every_overlay
@@ -133,6 +163,8 @@ def test_scaling_on_lag_never_takes_a_pod_away_from_its_volume() -> None:
     assert behavior["scaleDown"] == {"selectPolicy": "Disabled"}
     group = entries()["KAFKA_CONSUMER_GROUP"].info.default
     asked = scaled["triggers"][0]["metadata"]
+    # Their names its definition leaves open; these are of the scaler's documents.
+    assert asked.keys() == {"bootstrapServers", "consumerGroup", "lagThreshold", "offsetResetPolicy"}
     assert asked["consumerGroup"] == group
     given = only(rendered("overlays/full"), "ConfigMap")["data"]
     assert asked["bootstrapServers"] == given["KAFKA_BOOTSTRAP_SERVERS"]
