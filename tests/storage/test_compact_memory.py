@@ -12,6 +12,7 @@ from sensor_storage.model import MICROSECONDS_PER_HOUR, Series
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.compact import BLOCK_FILES
 from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.parquet import ROW_GROUP_ROWS, CheckedFile
 from sensor_storage.storage.readings import Readings
 from sensor_storage.storage.staged_merge import StagedMerge
 from sensor_storage.storage.staging import Staging
@@ -92,6 +93,31 @@ def test_a_backlog_with_fifty_thousand_open_hours_in_each_segment_is_merged_in_b
     _backlog(layout, 95, 50_000, 50_000)
     assert _peak_bytes(layout, "first hours") < LIMIT_BYTES
     assert Catalog(layout, read_only=True).sums()[0] == BLOCK_FILES
+
+
+def test_of_a_large_file_no_more_is_held_than_what_is_wanted_and_one_row_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout, group = Layout(tmp_path / "data" / "raw"), ROW_GROUP_ROWS["segment"]
+    series = [Series("p", f"s{n:03}") for n in range(100)]
+    readings = readings_of(range(4 * group), series=series)
+    stage(layout, readings, number=0, start=0, stop=4 * group)
+    staging = Staging(layout)
+    files = staging.refresh()
+    wanted = files[0].keys[[3, 4, 50, 97]]
+    held: list[int] = []
+    rows = CheckedFile.rows
+
+    def watched(file: CheckedFile, start: int, stop: int) -> Readings:
+        held.append(stop - start)
+        return rows(file, start, stop)
+
+    monkeypatch.setattr(CheckedFile, "rows", watched)
+    (block,) = _blocks(StagedMerge(files, staging.keys, wanted), 10**9)
+    assert rows_of(block) == [
+        row for row in rows_of(readings) if row[3] in {series[place] for place in (3, 4, 50, 97)}
+    ]
+    assert held == [group] * 3  # the third of the four has none of them
 
 
 @pytest.mark.parametrize("max_rows", [1, 7, 100, 10_000])

@@ -194,6 +194,23 @@ class CheckedFile:
         rows = self.parquet.read_row_groups(groups, use_threads=False)
         return from_arrow(rows.slice(start - self._bounds[first], stop - start))
 
+    def spans(self, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> Readings:
+        """The rows of these spans, which ascend and do not overlap; holds them and one row group more."""
+        parts: list[Readings] = []
+        for low, high in pairwise(self._bounds):
+            first, last = int(np.searchsorted(stops, low, "right")), int(np.searchsorted(starts, high))
+            if first < last:
+                inside = np.clip([starts[first:last], stops[first:last]], low, high) - low
+                parts.append(self.rows(low, high).where(_covered(*inside, rows=high - low)))
+        return Readings.concat(parts)
+
+
+def _covered(starts: NDArray[np.int64], stops: NDArray[np.int64], *, rows: int) -> NDArray[np.bool_]:
+    """For each row whether it is in one of the spans."""
+    changes = np.bincount(starts, minlength=rows + 1) - np.bincount(stops, minlength=rows + 1)
+    covered: NDArray[np.bool_] = np.cumsum(changes[:rows]) > 0
+    return covered
+
 
 def _varies(column: Any) -> bool:  # noqa: ANN401 - a chunked array
     """Is there anything to compress? A constant column's page only grows by it, and takes 25 µs."""

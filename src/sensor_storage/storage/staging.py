@@ -176,15 +176,10 @@ class StagedFile:
 
     def read(self, entries: NDArray[np.int64], file: CheckedFile) -> Readings:
         """The rows of the index entries, in ascending order, from the opened file."""
-        last = entries[-1]
-        start, stop = int(self.starts[entries[0]]), int(self.starts[last] + self.counts[last])
-        rows = file.rows(start, stop)
-        if int(self.counts[entries].sum()) == stop - start:
-            return rows
-        wanted = np.zeros(len(self.keys), np.bool_)
-        wanted[entries] = True
-        span = slice(entries[0], last + 1)
-        return rows.where(np.repeat(wanted[span], self.counts[span]))
+        starts, stops = self.starts[entries], self.starts[entries] + self.counts[entries]
+        if np.array_equal(starts[1:], stops[:-1]):
+            return file.rows(int(starts[0]), int(stops[-1]))
+        return file.spans(starts, stops)
 
 
 class Staging:
