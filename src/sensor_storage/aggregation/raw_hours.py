@@ -4,7 +4,7 @@
 the readings were found in.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -142,10 +142,20 @@ def _whole_minutes(tables: Sequence[pa.Table]) -> tuple[list[pa.Table], list[pa.
 
 def minutes_and_hour(raw: RawHour, *, limit: int) -> tuple[Statistics, Statistics]:
     """The windows of a sensor-hour: its minutes, and the hour in one row."""
-    minutes = Statistics.concat([summarise(block, "minute", limit=limit) for block in raw.blocks()])
+    minutes = minutes_of(raw.blocks(), limit=limit)
+    return minutes, hour_of(raw, minutes, limit=limit)
+
+
+def minutes_of(blocks: Iterable[Samples], *, limit: int) -> Statistics:
+    """The minutes of a sensor-hour's readings."""
+    return Statistics.concat([summarise(block, "minute", limit=limit) for block in blocks])
+
+
+def hour_of(raw: RawHour, minutes: Statistics, *, limit: int) -> Statistics:
+    """The hour's row from its minutes, or from its readings where units are mixed."""
     if not mixed(minutes, "hour").any():
-        return minutes, join(minutes, "hour", limit=limit)
-    return minutes, hour_in_unit(raw, newest_unit(minutes), limit=limit)
+        return join(minutes, "hour", limit=limit)
+    return hour_in_unit(raw, newest_unit(minutes), limit=limit)
 
 
 def hour_in_unit(raw: RawHour, unit: str | None, *, limit: int) -> Statistics:

@@ -13,6 +13,7 @@ are made again. Nothing here removes anything.
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -20,11 +21,12 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from sensor_storage.aggregation.ahead import Ahead
 from sensor_storage.aggregation.batch import Batch, Known, carry_json, carry_of
 from sensor_storage.aggregation.carry import carry_out, time_weighted
 from sensor_storage.aggregation.files import Parameters, Part, encode_aggregate, read_aggregate
 from sensor_storage.aggregation.plan import plan_carried, plan_carry_in, plan_closed, plan_days, reached_hours
-from sensor_storage.aggregation.raw_hours import HourSource, Told, day_of, minutes_and_hour
+from sensor_storage.aggregation.raw_hours import HourSource, day_of
 from sensor_storage.aggregation.rows import Row, with_rows
 from sensor_storage.aggregation.statistics import Statistics
 from sensor_storage.aggregation.windows import HOURS_PER_DAY, LEVELS, WIDTH, Level, period_of, period_start
@@ -140,7 +142,10 @@ class Aggregator:
             self._started = True
         self._blocked = {key: item for key, item in self._blocked.items() if item[0] > now}
         hours = self._due("hour", watermark, report, flush=flush or self._policy.open_hours)  # 1
-        made = self._make(hours, now, report, self._hours_of)  # 2, 3
+        ahead = Ahead(
+            self._source, [SensorHour(key.series, key.number) for key in hours], self.alive, limit=self._limit
+        )
+        made = self._make(hours, now, report, partial(self._hours_of, ahead))  # 2, 3
         report.hours += len(made.records)
         report.mended += made.mended
         report.more |= any(key.span == "hour" for key in made.reached)
@@ -227,7 +232,9 @@ class Aggregator:
         else:
             batch.take(mine)
 
-    def _hours_of(self, series: Series, numbers: Sequence[int], now: float, batch: Batch) -> None:
+    def _hours_of(
+        self, ahead: Ahead, series: Series, numbers: Sequence[int], now: float, batch: Batch
+    ) -> None:
         """Steps 2 and 3 for due hours of one sensor, in order; nothing is published yet."""
         reach = reached_hours(self._limit)
         for number in numbers:
@@ -238,13 +245,12 @@ class Aggregator:
         for number in numbers:
             key = SensorHour(series, number)
             try:
-                raw = Told(self._source.open(key), self.alive)
-                minutes, hour = minutes_and_hour(raw, limit=self._limit)
+                content, minutes, hour = ahead.of(key)
             except (Damaged, FileNotFoundError) as error:
                 self._block(Spanned(series, "hour", number), self._layout.hour_file(key), error, now)
                 continue
             carry_in = plan_carry_in(known.carries, number, self._limit)
-            part = Part(number, raw.content, carry_in)
+            part = Part(number, content, carry_in)
             digest = self._write_minutes(series, minutes, part, batch)
             rows[number] = Row(hour, digest, carry_in)
             out = carry_out(minutes)
@@ -253,7 +259,7 @@ class Aggregator:
                 changed.append(number)
             record = AggregateRecord(
                 Spanned(series, "hour", number),
-                raw.content,
+                content,
                 carry_json(carry_in),
                 carry_json(out),
                 digest,
