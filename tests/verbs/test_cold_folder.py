@@ -12,6 +12,7 @@ from sensor_storage.cold.apart import check_apart
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.errors import Usage
 from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.status import ColdStatus, write_status
 from sensor_storage.verbs import restore
 from support.cold import Plant, directory
 from support.command import Run
@@ -203,6 +204,55 @@ def uploaded(run: Run, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COLD_STORE_URL", (layout.root.parent / "cold").as_uri())
     assert (run("upload").code, run("cleanup").code) == (0, 0)
     return layout.root.parent / "cold"
+
+
+def tell_place(layout: Layout, url: str) -> None:
+    """The worker beside the cold store has said where that is, and ended."""
+    write_status(layout, ColdStatus(worker="cold", pid=1, time=0, started=0, url=url))
+
+
+def test_verbs_that_read_the_store_find_the_folder_the_service_last_said_it_uploads_to(
+    run: Run, layout: Layout, uploaded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLD_STORE_URL")
+    assert (run("verify", "--cold").code, run("restore").code) == (2, 2)
+    tell_place(layout, uploaded.as_uri())
+    for words in (["--cold"], ["--cold", "--full"]):
+        done = run("verify", *words, "--json")
+        assert (done.code, done.lines()[-1]["cold"]["="] > 2) == (0, True)
+    assert run("rebuild").code == 0
+    assert run("restore", "--json").lines()[-1]["files"] == 2
+    assert {layout.relative(path) for path in layout.raw.rglob("*.parquet")} == {
+        path.relative_to(uploaded).as_posix() for path in (uploaded / "raw").rglob("*.parquet")
+    }
+
+
+@pytest.mark.usefixtures("uploaded")
+@pytest.mark.parametrize("verb", ["verify --cold", "restore", "upload", "cleanup"])
+def test_a_store_elsewhere_that_the_service_uploads_to_is_named_where_none_is_set(
+    run: Run, layout: Layout, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    monkeypatch.delenv("COLD_STORE_URL")
+    tell_place(layout, "az://plant")
+    done = run(*verb.split())
+    assert done.code == 2
+    assert "no cold store is set; the service of this directory uploads to az://plant" in done.err
+    assert "COLD_STORE_URL" in done.err
+
+
+def test_who_may_change_the_store_or_the_disk_does_it_by_what_is_set_or_asks_the_service(
+    run: Run, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = stored(run, layout, monkeypatch)
+    monkeypatch.delenv("COLD_STORE_URL")
+    monkeypatch.setenv("CLEANUP_AGE_DAYS", "0")
+    tell_place(layout, (layout.root.parent / "cold").as_uri())
+    assert (run("upload").code, run("cleanup").code) == (2, 2)
+    assert local(layout) == before
+    with cold_workers(layout):
+        assert run("upload").code == 0
+        assert f"{len(before)} files removed" in run("cleanup").out
+    assert local(layout) == []
 
 
 def content(root: Path) -> dict[str, bytes]:

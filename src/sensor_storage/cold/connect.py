@@ -135,10 +135,16 @@ def open_url(url: str, environ: Mapping[str, str], layout: Layout, *, may_be_new
 
 
 def folder_told(layout: Layout) -> ColdStore | None:
-    """The folder the directory's service last said it uploads to; None where it is none, or not to be seen here."""
+    """The folder of `folder_url_told`; None where there is none."""
+    folder = folder_of(folder_url_told(layout))
+    return open_folder(folder, layout) if folder else None
+
+
+def folder_url_told(layout: Layout) -> str:
+    """The folder the directory's service last said it uploads to; empty where there is none to be seen here."""
     told = read_cold(layout)
     folder = folder_of(told.url) if told else None
-    return open_folder(folder, layout) if folder and folder.is_dir() else None
+    return told.url if told and folder and folder.is_dir() else ""
 
 
 def folder_of(url: str) -> Path | None:

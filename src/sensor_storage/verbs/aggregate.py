@@ -20,6 +20,7 @@ from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import have_done, own
 from sensor_storage.verbs.options import Output, output_options, settings_options
+from sensor_storage.verbs.stores import with_store_told
 
 EPILOG = """\b
 Examples:
@@ -46,7 +47,7 @@ def command(output: Output, settings: Settings, dry_run: bool) -> int:
         )
     if dry_run:
         return _plan(output, layout)
-    return tell(output, make(output, settings, layout))
+    return tell(output, make(output, with_store_told(settings, layout), layout))
 
 
 def make(output: Output, settings: Settings, layout: Layout, *, again: bool = False) -> dict[str, Any]:

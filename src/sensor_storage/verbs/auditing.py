@@ -15,6 +15,7 @@ from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
 from sensor_storage.verbs.options import Output
+from sensor_storage.verbs.stores import no_store
 
 _PROGRESS_BLOBS = 1000
 
@@ -56,7 +57,7 @@ def audit(output: Output, settings: Settings, layout: Layout, *, full: bool) -> 
     """Hold the receipts against the store; each blob that is not as its receipt says is named."""
     store = build_store(settings)
     if store is None:
-        raise Usage("no cold store is set", hint="set COLD_STORE_URL or AZURE_STORAGE_ACCOUNT")
+        raise no_store(layout)
     if not layout.catalog.exists():
         raise Usage("there is no catalog, so no receipts", hint="sensor-storage restore --rewind, or rebuild")
     audited = Audited()

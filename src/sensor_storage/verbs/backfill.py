@@ -22,6 +22,7 @@ from sensor_storage.storage.ownership import alone
 from sensor_storage.verbs.backfill_kafka import Times, from_kafka
 from sensor_storage.verbs.options import MOMENT, Output, output_options, seconds_of, settings_options
 from sensor_storage.verbs.room import Room, staged_names
+from sensor_storage.verbs.stores import with_store_told
 
 EPILOG = """\b
 Examples:
@@ -100,6 +101,7 @@ def command(
         raise Usage("--from and --to are for --from-kafka", hint="leave them out")
     layout = layout_of(settings)
     layout.root.mkdir(parents=True, exist_ok=True)
+    settings = with_store_told(settings, layout)
     with alone(layout, "backfill"):
         if ranges:
             times = Times(seconds_of(start), seconds_of(stop))

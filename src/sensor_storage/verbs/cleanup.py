@@ -8,13 +8,15 @@ import click
 
 from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
-from sensor_storage.errors import Owned, Usage
+from sensor_storage.errors import Owned
 from sensor_storage.main import build_cleaner, build_remover, build_store
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import have_done, own
 from sensor_storage.storage.staging import Staging
+from sensor_storage.storage.status import read_cold
 from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
+from sensor_storage.verbs.stores import no_store
 
 EPILOG = """\b
 Examples:
@@ -50,17 +52,18 @@ def command(output: Output, settings: Settings, dry_run: bool) -> int:
 
 def _clean(output: Output, settings: Settings, layout: Layout, *, dry_run: bool) -> dict[str, Any]:
     store = build_store(settings)
-    if store is None and not settings.cleanup.without_upload:
-        raise Usage(
-            "no cold store is set, so nothing can be proven to be there",
-            hint="set COLD_STORE_URL or AZURE_STORAGE_ACCOUNT",
-        )
+    provable = store is not None or settings.cleanup.without_upload
     try:
         lock = own(layout)
     except Owned:
+        if not provable and read_cold(layout) is None:
+            raise no_store(layout) from None
         output.note("a service runs on this directory; asking it to do this")
         return have_done(layout, "cold", "cleanup", "clean up", timeout_seconds=3600, dry_run=dry_run)
-    with lock, closing(Catalog(layout)) as catalog:
-        remover = build_remover(settings, layout, catalog, Staging(layout))
-        cleaner = build_cleaner(settings, layout, catalog, store, remover.remove)
-        return asdict(cleaner.run_once(SystemClock().now(), dry_run=dry_run))
+    with lock:
+        if not provable:
+            raise no_store(layout)
+        with closing(Catalog(layout)) as catalog:
+            remover = build_remover(settings, layout, catalog, Staging(layout))
+            cleaner = build_cleaner(settings, layout, catalog, store, remover.remove)
+            return asdict(cleaner.run_once(SystemClock().now(), dry_run=dry_run))

@@ -20,6 +20,7 @@ from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import have_done, own
 from sensor_storage.storage.staging import Staging, Waiting
 from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
+from sensor_storage.verbs.stores import with_store_told
 
 EPILOG = """\b
 Examples:
@@ -37,6 +38,7 @@ not answer."""
 def command(output: Output, settings: Settings, dry_run: bool) -> int:
     """Put every staged reading in its hour file now, open hours included."""
     layout = data_layout(settings)
+    settings = with_store_told(settings, layout)
     if dry_run:
         return _plan(output, layout)
     report = _flush(output, settings, layout)

@@ -21,6 +21,7 @@ from sensor_storage.storage.ownership import own
 from sensor_storage.storage.tree_walk import hour_files
 from sensor_storage.verbs.aggregate import make, tell
 from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
+from sensor_storage.verbs.stores import with_store_told
 
 EPILOG = """\b
 Examples:
@@ -39,6 +40,7 @@ _PROGRESS_FILES = 1000
 def command(output: Output, settings: Settings, what: str) -> int:
     """Make the catalog again from hour files and aggregates, or the aggregates from the hour files."""
     layout = data_layout(settings)
+    settings = with_store_told(settings, layout)
     if what == "aggregates":
         return tell(output, make(output, settings, layout, again=True))
     return _catalog(output, settings, layout)

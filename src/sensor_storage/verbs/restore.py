@@ -40,6 +40,7 @@ from sensor_storage.verbs.options import (
     seconds_of,
     settings_options,
 )
+from sensor_storage.verbs.stores import no_store, with_store_told
 
 EPILOG = """\b
 Examples:
@@ -84,14 +85,13 @@ def command(
     dry_run: bool,
 ) -> int:
     """Bring readings back from the cold store."""
-    store = build_store(settings, may_be_new=False)
-    if store is None:
-        raise Usage("no cold store is set", hint="set COLD_STORE_URL or AZURE_STORAGE_ACCOUNT")
     if rewind:
         if assets or start or stop or into or thaw:
             raise Usage("--rewind takes all of a disk", hint="leave out the other options")
-        return _rewind(output, settings, store, service, dry_run=dry_run)
+        return _rewind(output, settings, _needed(settings), service, dry_run=dry_run)
     layout = data_layout(settings)
+    settings = with_store_told(settings, layout)
+    store = _needed(settings)
     _check(store)
     if not layout.catalog.exists():
         raise Usage(
@@ -113,6 +113,14 @@ def command(
     if thaw:
         return _rehydrate(output, settings, store, manifests | {layout.relative(one.path) for one in wanted})
     return _bring(output, settings, layout, wanted, into)
+
+
+def _needed(settings: Settings) -> ColdStore:
+    """The cold store that was uploaded to. Usage where none is set."""
+    store = build_store(settings, may_be_new=False)
+    if store is None:
+        raise no_store(layout_of(settings))
+    return store
 
 
 def _check(store: ColdStore | None) -> None:
@@ -139,7 +147,7 @@ def _bring(
     """Bring the files back, one after the other; those the store refuses or has lost are told of."""
     files = build_files(settings, layout)
     if files is None:
-        raise Usage("no cold store is set", hint="set COLD_STORE_URL or AZURE_STORAGE_ACCOUNT")
+        raise no_store(layout)
     refused = damaged = 0
     with _into(layout, files, into) if into else _back(layout, files) as bring:
         for number, one in enumerate(wanted, 1):

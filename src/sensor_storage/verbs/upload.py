@@ -7,15 +7,19 @@ from typing import Any
 import click
 
 from sensor_storage.clock import SystemClock
+from sensor_storage.cold.store import ColdStore
+from sensor_storage.cold.upload import UploadReport
 from sensor_storage.config import Settings
-from sensor_storage.errors import Owned, Usage
+from sensor_storage.errors import Owned
 from sensor_storage.main import build_aggregator, build_keepsakes, build_store, build_uploader
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import have_done, own
+from sensor_storage.storage.status import read_cold
 from sensor_storage.verbs.compact import put_in_place
 from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
+from sensor_storage.verbs.stores import no_store
 
 EPILOG = """\b
 Examples:
@@ -50,14 +54,22 @@ def command(output: Output, settings: Settings, dry_run: bool) -> int:
 
 def _upload(output: Output, settings: Settings, layout: Layout) -> dict[str, Any]:
     store = build_store(settings, may_create=True, may_mark=True)
-    if store is None:
-        raise Usage("no cold store is set", hint="set COLD_STORE_URL or AZURE_STORAGE_ACCOUNT")
     try:
         lock = own(layout)
     except Owned:
+        if store is None and read_cold(layout) is None:
+            raise no_store(layout) from None
         output.note("a service runs on this directory; asking it to do this")
         return have_done(layout, "cold", "upload", "upload", timeout_seconds=3600)
-    with lock, closing(Catalog(layout)) as catalog:
+    with lock:
+        if store is None:
+            raise no_store(layout)
+        return asdict(_upload_all(settings, layout, store))
+
+
+def _upload_all(settings: Settings, layout: Layout, store: ColdStore) -> UploadReport:
+    """Make files and aggregates of what is there, and upload them. Only the owner of the directory may do it."""
+    with closing(Catalog(layout)) as catalog:
         Disk(layout.root).clear_aside()
         now = SystemClock().now()
         put_in_place(settings, layout, catalog)
@@ -68,7 +80,7 @@ def _upload(output: Output, settings: Settings, layout: Layout) -> dict[str, Any
         done = build_uploader(settings, layout, catalog, store).run_once(now, None)
         if not done.away:
             build_keepsakes(settings, layout, catalog, store).run_once(now, done)
-        return asdict(done)
+        return done
 
 
 def _plan(output: Output, layout: Layout) -> int:

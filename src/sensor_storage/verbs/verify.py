@@ -17,6 +17,7 @@ from sensor_storage.verbs.auditing import Audited, audit
 from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
 from sensor_storage.verbs.reaching import reach_kafka
 from sensor_storage.verbs.repairing import Repaired, look_at_aggregates, repair
+from sensor_storage.verbs.stores import with_store_told
 
 EPILOG = """\b
 Examples:
@@ -53,6 +54,7 @@ def command(
     """Prove from the files that every message consumed is stored exactly once, and that no file is damaged."""
     began = time.monotonic()
     layout = data_layout(settings)
+    settings = with_store_told(settings, layout)
     repaired = Repaired()
     if repairs:
         repaired = repair(output, settings, layout)
