@@ -1,3 +1,5 @@
+import re
+
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -52,6 +54,39 @@ def test_a_method_that_is_not_there_names_those_that_are(send: Send) -> None:
 def test_an_invalid_request_names_each_place(send: Send) -> None:
     problem = check_problem(send("POST", "/storage/flush?wait=x"), 422)
     assert problem.detail.startswith("query.wait: ")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name", "takes"),
+    [
+        ("GET", "/azure/files?prefx=raw/press-1", "prefx", "takes prefix, cursor, limit, stream"),
+        ("POST", "/cleanup/trigger?dryrun=true", "dryrun", "takes dry_run, wait"),
+        ("GET", "/assets/press-1/sensors?limit=1&page=2", "page", "takes limit, after"),
+        ("GET", "/storage/stats?now=1", "now", "takes no parameters"),
+    ],
+)
+def test_a_parameter_the_address_does_not_take_is_refused_with_those_it_takes(
+    send: Send, method: str, path: str, name: str, takes: str
+) -> None:
+    problem = check_problem(send(method, path), 422)
+    assert (problem.model_extra or {})["parameter"] == name
+    assert problem.detail.startswith(f"{name}: ")
+    assert problem.hint.endswith(takes)
+
+
+def test_every_address_takes_what_it_is_documented_to_and_only_probes_prometheus_and_pages_anything(
+    send: Send,
+) -> None:
+    for path, methods in send("GET", "/openapi.json").json()["paths"].items():
+        for method, operation in methods.items():
+            answer = send(method, re.sub(r"{\w+}", "1", path), params={"nonsense": "1"})
+            if path == "/" or path.startswith(("/prometheus/", "/health", "/metrics")):
+                assert "nonsense" not in answer.text
+                continue
+            problem = check_problem(answer, 422)
+            named = [one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"]
+            assert problem.detail.startswith("nonsense: ")
+            assert problem.hint == f"{path} takes {', '.join(named) or 'no parameters'}"
 
 
 @pytest.mark.parametrize("kind", ERRORS)

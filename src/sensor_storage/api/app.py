@@ -23,6 +23,7 @@ from sensor_storage.api import (
 from sensor_storage.api.access import ChangesAllowed, Guard, ReadsAllowed
 from sensor_storage.api.gate import Gate, Traffic
 from sensor_storage.api.keys import KeyRing
+from sensor_storage.api.parameters import only_known
 from sensor_storage.api.proxy import TrustedProxy
 from sensor_storage.api.rate import RateLimit
 from sensor_storage.api.snapshot import Meter
@@ -73,8 +74,9 @@ def create_app(
 
     `parameters` are those of the aggregates, which windows not made yet are made with. With `keys`
     that guard, or a `proxy`, every route below `read` needs a caller who is
-    known; health, metrics and the documentation are open. `requests_per_second` is what one client may ask, 0
-    without a limit.
+    known; health, metrics and the documentation are open. Routes below `asked` refuse parameters they do not know;
+    Prometheus' API, probes and pages have to take what others add. `requests_per_second` is what one client may
+    ask, 0 without a limit.
     """
     app = FastAPI(
         title="Sensor Data Storage Service",
@@ -88,18 +90,19 @@ def create_app(
     errors.install(app)
     guard = Guard(keys or KeyRing(clock), proxy)
     read = [Depends(ReadsAllowed(guard))]
+    asked = [*read, Depends(only_known)]
     change = ChangesAllowed(host, guard)
     meter, traffic = Meter(layout, clock), Traffic()
     app.include_router(health.routes(layout, clock))
     app.include_router(metrics.routes(layout, clock, meter, traffic))
-    app.include_router(storage.routes(layout, clock, meter, change), dependencies=read)
+    app.include_router(storage.routes(layout, clock, meter, change), dependencies=asked)
     queries = Queries(layout, clock, parameters=parameters, files=files)
-    app.include_router(cold.routes(queries.files, layout, store, change), dependencies=read)
-    app.include_router(query.routes(queries), dependencies=read)
-    app.include_router(sensors.routes(queries), dependencies=read)
+    app.include_router(cold.routes(queries.files, layout, store, change), dependencies=asked)
+    app.include_router(query.routes(queries), dependencies=asked)
+    app.include_router(sensors.routes(queries), dependencies=asked)
     app.include_router(prometheus.routes(queries), dependencies=read)
-    app.include_router(stored.routes(queries), dependencies=read)
-    app.include_router(dead_letters.routes(layout, change), dependencies=read)
+    app.include_router(stored.routes(queries), dependencies=asked)
+    app.include_router(dead_letters.routes(layout, change), dependencies=asked)
     app.include_router(page.routes())
     app.include_router(docs.routes())
     for media in MEDIA_TYPES.values():

@@ -7,7 +7,7 @@ from typing import Annotated, Final, TypeVar, get_args
 
 import pyarrow as pa
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.datastructures import Headers
 
 from sensor_storage.api.errors import Problem
@@ -28,9 +28,7 @@ _WARNINGS_IN_HEADER: Final = 10
 
 
 class QueryParameters(BaseModel):
-    """What `/query` takes; a name it does not know is an error."""
-
-    model_config = ConfigDict(extra="forbid")
+    """What `/query` takes."""
 
     asset: list[str] = Field(default=[ALL], description="By name, repeatable; `*` for all.")
     sensor: list[str] = Field(default=[ALL], description="By name, repeatable; `*` for all.")

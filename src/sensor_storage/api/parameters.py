@@ -1,0 +1,24 @@
+"""Which query parameters an address takes: those its function has, and no others.
+
+A parameter that is not known is most often a known one misspelt, and passed over it would be as if none were given:
+`/cleanup/trigger?dryrun=true` would remove files.
+"""
+
+from fastapi import Request
+from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.routing import APIRoute
+
+from sensor_storage.api.query import invalid
+
+
+async def only_known(request: Request) -> None:
+    """A dependency of routes: 422, with the parameters there are, for one that the address does not take."""
+    if not request.query_params:
+        return
+    route: APIRoute = request.scope["route"]
+    known = [one.alias for one in get_flat_params(Dependant(query_params=route.dependant.query_params))]
+    for name in request.query_params:
+        if name not in known:
+            takes = f"takes {', '.join(known)}" if known else "takes no parameters"
+            raise invalid(name, "there is no such parameter at this address", f"{route.path_format} {takes}")
