@@ -39,6 +39,11 @@ def check_problem(answer: httpx.Response, status: int) -> ProblemDetails:
         ("GET", "/storage/flush", 405),
         ("POST", "/storage/flush?wait=x", 422),
         ("GET", "/storage/flush/x", 422),
+        ("GET", f"/where?topic=t&partition={2**31}&offset=1", 422),
+        ("GET", f"/where?topic=t&partition=1&offset={2**63}", 422),
+        ("GET", f"/where?topic=t&partition=1&offset=1&index={2**31}", 422),
+        ("GET", f"/dead-letters?partition={2**31}", 422),
+        ("GET", f"/dead-letters?offset={2**63}", 422),
         ("POST", "/storage/flush", 503),
         ("GET", "/health/ready", 503),
     ],
@@ -54,6 +59,11 @@ def test_a_method_that_is_not_there_names_those_that_are(send: Send) -> None:
 def test_an_invalid_request_names_each_place(send: Send) -> None:
     problem = check_problem(send("POST", "/storage/flush?wait=x"), 422)
     assert problem.detail.startswith("query.wait: ")
+    problem = check_problem(send("GET", f"/where?topic=t&partition={2**31}&offset={2**63}"), 422)
+    assert problem.detail == (
+        "query.partition: Input should be less than or equal to 2147483647;"
+        " query.offset: Input should be less than or equal to 9223372036854775807"
+    )
 
 
 @pytest.mark.parametrize(

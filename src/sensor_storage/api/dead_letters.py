@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from sensor_storage.api.access import ChangesAllowed
 from sensor_storage.api.errors import Problem
 from sensor_storage.api.jobs import Job, Jobs, TooManyJobs
+from sensor_storage.api.parameters import MAX_INT32, MAX_INT64
 from sensor_storage.api.query import invalid
 from sensor_storage.model import Address
 from sensor_storage.storage.dead_letter_words import chosen_by, record_of, replayed
@@ -100,8 +101,12 @@ def routes(layout: Layout, changes_allowed: ChangesAllowed) -> APIRouter:
         *,
         reason: Reason = None,
         topic: Topic = None,
-        partition: Annotated[int | None, Query(ge=0, description="Only those of this partition.")] = None,
-        offset: Annotated[int | None, Query(ge=0, description="Only the one at this offset.")] = None,
+        partition: Annotated[
+            int | None, Query(ge=0, le=MAX_INT32, description="Only those of this partition.")
+        ] = None,
+        offset: Annotated[
+            int | None, Query(ge=0, le=MAX_INT64, description="Only the one at this offset.")
+        ] = None,
         limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
         after: Annotated[str | None, Query(description="`next` of the page before.")] = None,
         whole: Annotated[

@@ -1,8 +1,10 @@
-"""Which query parameters an address takes: those its function has, and no others.
+"""Which query parameters an address takes: those its function has, and no others; and how high numbers go.
 
 A parameter that is not known is most often a known one misspelt, and passed over it would be as if none were given:
 `/cleanup/trigger?dryrun=true` would remove files.
 """
+
+from typing import Final
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
@@ -10,6 +12,11 @@ from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
 
 from sensor_storage.api.query import invalid
+
+MAX_INT32: Final = 2**31 - 1
+"""Kafka has no higher partition, and no message a higher place in it."""
+MAX_INT64: Final = 2**63 - 1
+"""Kafka has no higher offset."""
 
 
 async def only_known(request: Request) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
+from sensor_storage.api.parameters import MAX_INT32, MAX_INT64
 from sensor_storage.api.query import invalid, nothing_stored
 from sensor_storage.model import Series
 from sensor_storage.query.queries import Held, NothingStored, Queries
@@ -177,10 +178,11 @@ def routes(queries: Queries) -> APIRouter:
     @router.get("/where")
     def where(
         topic: Annotated[str, Query(description="The message's topic.")],
-        partition: Annotated[int, Query(ge=0)],
-        offset: Annotated[int, Query(ge=0)],
+        partition: Annotated[int, Query(ge=0, le=MAX_INT32)],
+        offset: Annotated[int, Query(ge=0, le=MAX_INT64)],
         index: Annotated[
-            int | None, Query(ge=0, description="Only the reading at this place in the message.")
+            int | None,
+            Query(ge=0, le=MAX_INT32, description="Only the reading at this place in the message."),
         ] = None,
     ) -> Where:
         """In which files the readings of one Kafka message are, and what the ledger says of it."""
