@@ -162,8 +162,10 @@ def test_a_wrong_parameter_is_a_problem_that_names_it_and_what_to_do(
     answer = send("GET", "/query", params={**TEMPERATURE, **parameters})
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    assert word in answer.json()["detail"]
-    assert answer.json()["hint"]
+    problem = answer.json()
+    assert word in problem["detail"]
+    assert problem["detail"].count(f"{problem.get('parameter')}: ") <= 1
+    assert problem["hint"]
 
 
 @pytest.mark.parametrize("resolution", ["raw", "minute", "hour", "day"])

@@ -58,7 +58,7 @@ def chosen(columns: Sequence[str], fields: Sequence[str], always: Sequence[str])
     unknown = [name for name in fields if name not in columns]
     if unknown:
         raise Usage(
-            f"fields: there is no {', '.join(unknown)} at this resolution",
+            f"there is no field {', '.join(unknown)} at this resolution",
             hint=f"one of {', '.join(columns)}",
         )
     return [name for name in columns if not fields or name in fields or name in always]
