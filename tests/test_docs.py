@@ -42,8 +42,9 @@ DOCUMENTS = [README, ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 DECISIONS = sorted((DOCS / "decisions").glob("0*.md"))
 NO_SETTING = {"SENSOR_STORAGE_CONFIG", "DELTA_BINARY_PACKED", "SSL_CERT_FILE"}
 SAID_BEFORE = r"(?:With `(\w+)=(.+)`, from the topic `(.+)`:\n\n)?"
+BEHIND = r"(?:Behind the bytes `([0-9A-F ]+)`:\n\n)?"
 EXAMPLE = re.compile(
-    SAID_BEFORE + r"```json\n(.*?)\n```\n\n\| asset \|.*?\n\|[-|]+\n((?:\|.*\n)+)",
+    SAID_BEFORE + BEHIND + r"```json\n(.*?)\n```\n\n\| asset \|.*?\n\|[-|]+\n((?:\|.*\n)+)",
 )
 REASON_ROW = re.compile(r"^\| `(\w+)` \| (.+?) \|(?: `(.+)`)? \|$", re.MULTILINE)
 KEY = b"press-9"
@@ -190,13 +191,15 @@ def test_every_example_of_a_message_gives_the_readings_told() -> None:
     text = (DOCS / "messages.md").read_text()
     examples = EXAMPLE.findall(text)
     assert len(examples) == text.count("```json") >= 8
-    for name, value, topic, message, told in examples:
+    for name, value, topic, mark, message, told in examples:
         settings = decode_settings(load({name: value} if name else {}))
         expected = [_cells(line) for line in told.splitlines()]
-        for content in (message.encode(), msgspec.msgpack.encode(json.loads(message))):
+        as_json = bytes.fromhex(mark) + message.encode()
+        for content in (as_json, msgspec.msgpack.encode(json.loads(message))):
             found = readings_of(content, settings, topic=topic or TOPIC, key=KEY)
             assert [_shown(reading) for reading in found] == expected, message
     assert {name for name, *_ in examples} == {"", "KAFKA_TOPIC_PATTERN", "FIELD_ALIASES"}
+    assert {mark for _, _, _, mark, *_ in examples} == {"", "EF BB BF"}
 
 
 def test_every_form_of_a_time_is_the_instant_told() -> None:
