@@ -2,9 +2,9 @@
 
 `python benchmarks/failover.py --times 5`. Two ingest workers share eight partitions, into each of which a message
 is published every 20 ms. One worker is killed with -9, with and without a supervisor that starts it again. The time
-ends when segments written after the kill answer for every partition it had, as `verify` sees them; segments are cut
-every 0.1 s, so that this is when they are read. Wall time, for nothing but waiting is measured; on a busy machine
-it grows by what starting a process takes.
+ends when segments written after the kill answer for every partition it had; they are cut every 0.1 s, so that this
+is when they are read. Wall time, for nothing but waiting is measured; on a busy machine it grows by what starting a
+process takes.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 
@@ -23,8 +23,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from sensor_storage.demo.broker import EmbeddedBroker
-from sensor_storage.storage.held_staging import entries_now
 from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.parquet import CheckedFile
 from sensor_storage.storage.status import read_ingest
 from service import service
 
@@ -58,12 +58,11 @@ def _published(bootstrap_servers: str) -> Iterator[None]:
         thread.join(20)
 
 
-def _ends(layout: Layout) -> dict[int, int]:
-    """Up to where the ledger answers, by partition."""
-    ends: dict[int, int] = {}
-    for entry in entries_now(layout):
-        ends[entry.source.partition] = max(ends.get(entry.source.partition, 0), entry.stop)
-    return ends
+def _read_in(path: Path) -> set[int]:
+    """The partitions a segment answers for; none once it has become part of a run."""
+    with suppress(FileNotFoundError):
+        return {entry.source.partition for entry in CheckedFile(path).footer().ledger}
+    return set()
 
 
 def _shared(layout: Layout) -> dict[str, set[int]]:
@@ -91,11 +90,14 @@ def _killed(layout: Layout, *, stays_away: bool) -> float:
         worker.kill()
         began = time.monotonic()
         time.sleep(0.05)
-        before = _ends(layout)
-        while any(_ends(layout).get(one, 0) <= before.get(one, 0) for one in mine):
+        seen = {name for name, _ in layout.staged_files()}
+        while mine:
             if time.monotonic() > began + _PATIENCE_SECONDS:
                 raise TimeoutError("its partitions were not read again")
             time.sleep(0.02)
+            fresh = [(name, path) for name, path in layout.staged_files() if name not in seen]
+            seen.update(name for name, _ in fresh)
+            mine = mine.difference(*(_read_in(path) for name, path in fresh if name.level == 0))
         return time.monotonic() - began
     finally:
         supervisor.resume()

@@ -1,5 +1,6 @@
 """Builds ingest, apart from `main`: a killed worker's partitions wait for its restart, and it loads little."""
 
+import importlib
 import socket
 import uuid
 from functools import partial
@@ -17,7 +18,6 @@ from sensor_storage.kafka.log_reader import LogReader
 from sensor_storage.kafka.names import Aliases
 from sensor_storage.kafka.registry import Registry, RegistryAccess, Schemas
 from sensor_storage.kafka.topics import TopicDirectory, TopicWatch
-from sensor_storage.kafka.wire import MAKERS
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ledger_files import read_all_ledgers
@@ -101,7 +101,10 @@ def decode_settings(settings: Settings) -> DecodeSettings:
 def build_schemas(settings: Settings) -> Schemas | None:
     """Numbers → how to read what is behind them."""
     access = registry_access(settings)
-    return Schemas(Registry(access).get, MAKERS, SystemClock()) if access else None
+    if access is None:
+        return None
+    makers = importlib.import_module("sensor_storage.kafka.schema_kinds").MAKERS
+    return Schemas(Registry(access).get, makers, SystemClock())
 
 
 def registry_access(settings: Settings) -> RegistryAccess | None:

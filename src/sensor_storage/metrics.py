@@ -1,18 +1,11 @@
-"""The service's metrics: their names, kinds and meanings, and the text Prometheus reads.
+"""The service's metrics: their names, kinds and meanings.
 
 Counts since a worker's start begin again with it, as Prometheus expects of counters. No label carries an
 asset's or a sensor's name: there may be hundreds of thousands.
 """
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Final, Literal, TypeAlias
-
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
+from typing import Final, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,55 +268,3 @@ BUILD: Final = _gauge("sensor_storage_build_info", "Always 1; the label says whi
 
 DEFINITIONS: Final = tuple(item for item in list(globals().values()) if isinstance(item, Definition))
 """Every metric there is, in the order of this file."""
-
-
-class MetricsPage:
-    """What Prometheus scrapes; `read` gives the samples of the moment."""
-
-    def __init__(self, read: Callable[[], Iterable[Sample]]) -> None:
-        self._registry = CollectorRegistry()
-        self._registry.register(_Samples(read))
-
-    def render(self, accept: str) -> tuple[bytes, str]:
-        """The page and its media type: Prometheus' text format, or OpenMetrics when `accept` asks for it."""
-        encode, media_type = choose_encoder(accept)
-        return encode(self._registry), media_type
-
-
-class _Samples(Collector):
-    def __init__(self, read: Callable[[], Iterable[Sample]]) -> None:
-        self._read = read
-
-    def describe(self) -> Iterator[Metric]:
-        """Every metric without samples, so that registering reads nothing."""
-        return (_family(definition) for definition in DEFINITIONS)
-
-    def collect(self) -> Iterator[Metric]:
-        """Every metric, with the samples of the moment; one without samples still has its help."""
-        families = {definition: _family(definition) for definition in DEFINITIONS}
-        for sample in self._read():
-            _add(families[sample.definition], sample)
-        yield from families.values()
-
-
-_Family: TypeAlias = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
-_FAMILIES: Final[dict[str, type[_Family]]] = {
-    "counter": CounterMetricFamily,
-    "gauge": GaugeMetricFamily,
-    "histogram": HistogramMetricFamily,
-}
-
-
-def _family(definition: Definition) -> _Family:
-    return _FAMILIES[definition.kind](definition.name, definition.meaning, labels=definition.labels)
-
-
-def _add(family: _Family, sample: Sample) -> None:
-    """Prometheus wants of each bound all that were up to it."""
-    value = sample.value
-    if isinstance(family, HistogramMetricFamily) and isinstance(value, Spread):
-        bounds = [*(str(float(bound)) for bound in sample.definition.bounds), "+Inf"]
-        buckets = list(zip(bounds, accumulate(value.counts), strict=True))
-        family.add_metric(sample.labels, buckets=buckets, sum_value=value.total)
-    elif not isinstance(family, HistogramMetricFamily) and not isinstance(value, Spread):
-        family.add_metric(sample.labels, value)

@@ -9,19 +9,19 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from threading import Event, Thread
+from threading import Event
 
 from sensor_storage.clock import Clock
 from sensor_storage.log import get
+from sensor_storage.stopping import LIFELINE
 from sensor_storage.storage.processes import Board
 from sensor_storage.watchdog import Watchdog
 
 STOP_SECONDS = 25
 """Workers that have not ended by themselves then are killed: nothing durable is lost by it."""
 
-WORKER_DEADLINE_SECONDS = 20
 _POLL_SECONDS = 0.05
 _FIRST_BACKOFF_SECONDS = 1.0
 _LONGEST_BACKOFF_SECONDS = 30.0
@@ -31,7 +31,6 @@ _STEADY_SECONDS = 10.0
 _UNREACHABLE = 4
 """How a worker ends that needs a store at its start and does not reach it."""
 
-LIFELINE = "SENSOR_STORAGE_LIFELINE"
 _log = get("supervisor")
 
 
@@ -154,66 +153,3 @@ def plan_backoff(ran_seconds: float, before_seconds: float) -> float:
     if ran_seconds >= _STEADY_SECONDS:
         return 0.0
     return min(max(before_seconds * 2, _FIRST_BACKOFF_SECONDS), _LONGEST_BACKOFF_SECONDS)
-
-
-def until_told() -> Event:
-    """An event that SIGTERM, SIGINT or the end of the supervisor sets. Call it from the main thread.
-
-    The handlers do nothing: a handler that sets an event can meet the main thread inside the event's own lock.
-    Python writes a byte for each signal, and a thread waits for it.
-    """
-    stop = Event()
-    heard, told = os.pipe()
-    os.set_blocking(told, False)
-    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _nothing)
-    _set_when_read(heard, stop, "signals")
-    if lifeline := os.environ.get(LIFELINE):
-        _set_when_read(int(lifeline), stop, "lifeline")
-    return stop
-
-
-def _nothing(_signal: int, _frame: object) -> None:
-    """Be heard, and no more."""
-
-
-def _set_when_read(descriptor: int, stop: Event, name: str) -> None:
-    def wait() -> None:
-        os.read(descriptor, 1)
-        stop.set()
-
-    Thread(target=wait, name=name, daemon=True).start()
-
-
-def work(run: Callable[[Event], None], stop: Event) -> int:
-    """Run a worker's loop on a thread of its own and wait; its exit status.
-
-    A client library that hangs cannot keep the process: once told to stop, the loop has
-    `WORKER_DEADLINE_SECONDS`; what was not durable by then Kafka delivers again.
-    """
-    outcome: list[BaseException | None] = []
-
-    def body() -> None:
-        try:
-            run(stop)
-            outcome.append(None)
-        except BaseException as error:  # noqa: BLE001 - reported by the main thread
-            outcome.append(error)
-        finally:
-            stop.set()
-
-    thread = Thread(target=body, name="worker", daemon=True)
-    thread.start()
-    while not stop.wait(3600):
-        pass
-    thread.join(WORKER_DEADLINE_SECONDS)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)  # one more while the interpreter ends would look like a crash
-    if outcome and outcome[0] is not None:
-        raise outcome[0]
-    if not outcome:
-        _log.warning("worker_left_hanging")
-        sys.stderr.flush()
-        os._exit(0)
-    return 0

@@ -26,7 +26,8 @@ from sensor_storage.kafka.batch import Decoded
 from sensor_storage.kafka.decoder import Decoder, DecodeSettings
 from sensor_storage.kafka.refusal import Refused
 from sensor_storage.kafka.registry import Registered, Registry, RegistryAccess, Schemas, SchemaWanted
-from sensor_storage.kafka.wire import MAKERS, MessageFormat
+from sensor_storage.kafka.schema_kinds import MAKERS
+from sensor_storage.kafka.wire import MessageFormat
 from support.decoding import batch_of, readings_of
 from support.registry import FakeRegistry, fake_registry
 

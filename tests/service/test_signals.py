@@ -14,7 +14,7 @@ from support.waiting import wait_until
 
 _WORKER = """
 import sys, threading, time
-from sensor_storage.supervisor import until_told, work
+from sensor_storage.stopping import until_told, work
 stop = until_told()
 for _ in range(3):
     threading.Thread(target=lambda: [time.sleep(0.0001) for _ in range(10**9)], daemon=True).start()

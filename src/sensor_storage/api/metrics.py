@@ -6,12 +6,12 @@ from itertools import chain
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from sensor_storage.api.exposition import MetricsPage
 from sensor_storage.api.gate import Traffic
 from sensor_storage.api.samples import own_samples, samples
 from sensor_storage.api.snapshot import Meter, take_snapshot
 from sensor_storage.api.threads import ProbeThreads
 from sensor_storage.clock import Clock
-from sensor_storage.metrics import MetricsPage
 from sensor_storage.storage.layout import Layout
 
 

@@ -20,7 +20,6 @@ from sensor_storage.errors import Usage
 from sensor_storage.secrecy import without_secrets
 
 DEFAULT_ENV_FILE = Path(".env")
-"""Name and password in an address."""
 
 
 def load(

@@ -13,8 +13,8 @@ from sensor_storage.clock import Clock
 from sensor_storage.demo.messages import SENSIBLE_FAULTS, MessageSource
 from sensor_storage.demo.plant import SECOND, Plant
 from sensor_storage.demo.simulate import Pace, Publisher, simulate
+from sensor_storage.stopping import LIFELINE
 from sensor_storage.storage.layout import Layout
-from sensor_storage.supervisor import LIFELINE
 
 TOPIC_PREFIX = "sensor-data-"
 _PARTITIONS = 4

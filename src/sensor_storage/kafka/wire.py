@@ -3,7 +3,6 @@
 A message in it is turned into the JSON or MessagePack that says the same, and is decoded as such.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, time
 from functools import lru_cache
@@ -13,29 +12,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor_storage.kafka.avro_schema import avro_reader
 from sensor_storage.kafka.batch import MessageBatch, Rejected
-from sensor_storage.kafka.protobuf_schema import protobuf_reader
 from sensor_storage.kafka.refusal import Reason, Refused
-from sensor_storage.kafka.registry import ReadPayload, Registered, Schemas
+from sensor_storage.kafka.registry import Schemas
 
 MessageFormat: TypeAlias = Literal["auto", "json", "msgpack", "registry"]
 
 _HEAD_BYTES = 5
 _TIMES = (datetime, date, time)
 _pack = msgspec.msgpack.Encoder(decimal_format="number").encode
-
-
-def json_reader(_: Registered) -> ReadPayload:
-    """JSON is stored as it came: that it breaks its schema is no reason to lose what can be read."""
-    return bytes
-
-
-MAKERS: dict[str, Callable[[Registered], ReadPayload]] = {
-    "AVRO": avro_reader,
-    "PROTOBUF": protobuf_reader,
-    "JSON": json_reader,
-}
 
 
 class Wire:

@@ -13,8 +13,8 @@ from sensor_storage.demo.azurite import Azurite
 from sensor_storage.demo.broker import EmbeddedBroker
 from sensor_storage.demo.demo import DemoPlant, DemoService, LiveLine
 from sensor_storage.demo.kafka_jars import cache_folder
+from sensor_storage.stopping import until_told
 from sensor_storage.storage.layout import Layout
-from sensor_storage.supervisor import until_told
 
 EPILOG = """\b
 Examples:

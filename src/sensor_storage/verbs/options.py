@@ -10,18 +10,16 @@ summary, or the error line that `sensor_storage.cli` writes.
 """
 
 import functools
+import importlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TextIO, TypeVar
+from typing import Any, Final, Self, TextIO, TypeVar
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from sensor_storage import log
 from sensor_storage.config import Settings, load
@@ -83,11 +81,12 @@ class Output:
             for record in records:
                 self.item(record)
         elif self._out.isatty():
-            self._table(records, headings)
+            tables = importlib.import_module("sensor_storage.verbs.tables")
+            tables.print_table(records, headings, self._out)
         else:
             self._write("\t".join(headings.values()))
             for record in records:
-                self._write("\t".join(_cell(record.get(key)) for key in headings))
+                self._write("\t".join(cell(record.get(key)) for key in headings))
 
     def summary(self, record: Item, text: str = "", *, answer: bool = False) -> None:
         """The end of the answer: one JSON line of type `summary`, or the text. The last one counts.
@@ -118,15 +117,6 @@ class Output:
         elif text and (answer or not self.quiet):
             for line in text.split("\n"):
                 self._write(log.escaped(line))
-
-    def _table(self, records: Iterable[Item], headings: Mapping[str, str]) -> None:
-        table = Table(box=None, pad_edge=False)
-        for heading in headings.values():
-            table.add_column(Text(heading))
-        for record in records:
-            cells = (Text(_cell(record.get(key)), justify=_side(record.get(key))) for key in headings)
-            table.add_row(*cells)
-        Console(file=self._out, highlight=False).print(table)
 
     def _write(self, line: str) -> None:
         click.echo(line, file=self._out)
@@ -203,9 +193,6 @@ def tell_warnings(settings: Settings) -> None:
         click.echo(f"warning: {log.escaped(warning)}", err=True)
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """A value as a person reads it in a line or a table."""
     return "" if value is None else log.escaped(str(value))
-
-
-def _side(value: object) -> Literal["left", "right"]:
-    return "right" if isinstance(value, int | float) else "left"

@@ -11,11 +11,12 @@ from sensor_storage.config import Settings
 from sensor_storage.consuming import layout_of, member_name
 from sensor_storage.kafka.handover import leave_group
 from sensor_storage.main import build_store, needs_cold_worker
+from sensor_storage.stopping import until_told
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.ownership import own
 from sensor_storage.storage.processes import Board
 from sensor_storage.storage.status import forget_workers, last_told
-from sensor_storage.supervisor import Supervisor, until_told
+from sensor_storage.supervisor import Supervisor
 from sensor_storage.verbs.options import settings_options
 from sensor_storage.watchdog import Watchdog
 

@@ -10,9 +10,9 @@ from sensor_storage.config import Settings
 from sensor_storage.errors import SensorStorageError
 from sensor_storage.loop import Loop
 from sensor_storage.secrecy import without_secrets
+from sensor_storage.stopping import until_told, work
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.processes import leave_words
-from sensor_storage.supervisor import until_told, work
 from sensor_storage.verbs.options import settings_options
 
 _BUILDERS = {
