@@ -3,11 +3,11 @@
 from pathlib import Path
 
 
-def peak_bytes() -> int:
-    """The most this process has held in memory since its program began, in bytes.
+def peak_bytes(pid: int | str = "self") -> int:
+    """The most a process has held in memory since its program began, in bytes; this one by default.
 
     `getrusage` would not do: a child's figure starts at its parent's (`getrusage(2)`, ru_maxrss after execve).
     """
-    status = Path("/proc/self/status").read_text()
+    status = Path(f"/proc/{pid}/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024
