@@ -90,11 +90,12 @@ class Look:
         self._use = use
         self._entries: list[LedgerEntry] = []
         self._done: set[Path] = set()
+        self._staged_alone: set[Path] = set()
         self._unsettled: dict[Path, SensorHour] = {}
         self._good: list[HourFile] = []
 
     def take(self) -> list[Difference]:
-        """Steps 1 to 6; what differs between tree and ledger."""
+        """Steps 1 to 7; what differs between tree and ledger."""
         held = hold(self._layout)  # 1
         self.findings += held.findings
         self._entries = held.entries
@@ -106,7 +107,8 @@ class Look:
         held.files.clear()
         self._catalogued()  # 4
         self._rest()  # 5
-        self._settle_ledger()  # 6
+        self._cold()  # 6
+        self._settle_ledger()  # 7
         self._settle_catalog()
         return self.tally.differences()
 
@@ -168,11 +170,12 @@ class Look:
             loose = []
             for key, rows in merge.read(block).sensor_hours():
                 path = self._layout.hour_file(key)
-                self._done.add(path)
                 parts: list[Readings] = []
                 check = self._read(path, parts.append)
+                self._done.add(path)
                 if check is None or not parts:
                     loose.append(rows)
+                    self._staged_alone.add(path)
                 else:
                     self._count(union([*parts, rows]), self._layout.relative(path))
             self._count(Readings.concat(loose), "staging")
@@ -190,17 +193,20 @@ class Look:
         """As for the others, without ever holding all of it."""
         path = self._layout.hour_file(key)
         where = self._layout.relative(path)
-        self._done.add(path)
         parts = list(staged)
         with suppress(FileNotFoundError, Damaged):  # told of below
             file = CheckedFile(path)
             parts.append(Stretch(file, 0, file.footer().rows))
+        if len(parts) == len(staged):
+            self._staged_alone.add(path)
         if may_overlap(parts):
             self._read(path, lambda _: None)
+            self._done.add(path)
             for rows in sets_by_offset(parts, BLOCK_ROWS):
                 self._count(rows, where)
             return
         self._read(path, lambda rows: self._count(rows, where))
+        self._done.add(path)
         for stretch in staged:
             for group in stretch.groups:
                 self._count(stretch.read(group), "staging")
@@ -216,7 +222,6 @@ class Look:
             asset = entry.key.series.asset
             if entry.path in self._done:
                 continue
-            self._done.add(entry.path)
             state = peek(entry.path)
             if state is None:
                 self._unsettled[entry.path] = entry.key
@@ -226,6 +231,7 @@ class Look:
                 and (state.digest, state.size_bytes) == (entry.digest, entry.size_bytes)
                 and undecided.isdisjoint(item.source for item in entry.totals)
             ):
+                self._done.add(entry.path)
                 self.tally.trust(entry.totals)
                 self.counted.trusted += 1
                 self._step()
@@ -233,8 +239,17 @@ class Look:
                 self._read_counted(entry.path, entry)
         if self._witness and asset is not None:
             self._witness.asset_done(asset)
+
+    def _cold(self) -> None:
+        """Files in the cold store alone by now; last, for cleanup may have taken them in the middle of the look.
+
+        Rows that wait for one of them in staging came after it had gone: while there were any it stayed.
+        """
+        if not self._catalog:
+            return
         for entry in self._catalog.cold_files():
-            if entry.path not in self._done and not entry.path.exists():
+            counted = entry.path in self._done and entry.path not in self._staged_alone
+            if not counted and not entry.path.exists():
                 self.tally.trust(entry.totals)
                 self.counted.cold += 1
 
@@ -285,8 +300,10 @@ class Look:
                     self.findings += state.findings(self._layout.relative(path))
 
     def _state(self, path: Path, key: SensorHour) -> "_Agreement":
-        entry = self._catalog.find(key) if self._catalog else None
         state = peek(path)
+        if self._catalog is None or (state is None and self._catalog.is_cold(key)):
+            return _Agreement(None, state.digest if state else None)
+        entry = self._catalog.find(key)
         return _Agreement(entry.digest if entry else None, state.digest if state else None)
 
     def _read_counted(self, path: Path, entry: HourFile | None) -> None:
@@ -317,9 +334,11 @@ class Look:
             self._good.append(entry)
 
     def _read(self, path: Path, use: Callable[[Readings], None]) -> HourFileCheck | None:
+        self._done.add(path)
         try:
             check = check_hour_file(self._layout, path, use)
-        except FileNotFoundError:
+        except FileNotFoundError:  # gone to the cold store meanwhile
+            self._done.discard(path)
             return None
         self._step()
         if isinstance(check, list):

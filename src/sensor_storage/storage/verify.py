@@ -8,7 +8,8 @@ rows. One look takes these steps, in this order because rows and entries only mo
  4. count the hour files the catalog names; in an incremental look those it has as verified are only looked at
     by size and carried digest, and counted by the totals the catalog holds;
  5. count the hour files the catalog does not name;
- 6. look again at whatever may have moved: what the ledger did not know yet, where the catalog lagged.
+ 6. count those that are in the cold store alone by now, by the totals the catalog holds;
+ 7. look again at whatever may have moved: what the ledger did not know yet, where the catalog lagged.
 
 A difference between tree and ledger is looked at again, every row of every file, and named; only what is
 still there then is reported. So the service may run meanwhile.
