@@ -62,21 +62,28 @@ def main() -> int:
 
 
 def _way(log: Path, url: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The steps as they are seen, and a mark each second between them."""
+    """The steps as they are seen, and a mark each second between them and behind each query in vain."""
     steps: dict[str, str] = {"uploaded": "uploaded", "removed": "proven_and_gone"}
+    seen = 0
     while True:
         time.sleep(1)
         yield "watched", {}
-        lines = log.read_text().splitlines() if log.exists() else []
-        events = [json.loads(line) for line in lines if line.startswith("{")]
-        for event in [one for one in events if one.get("event") in steps]:
+        events = _events(log)
+        for event in events[seen:]:
             if what := steps.pop(event["event"], None):
                 yield what, {name: event[name] for name in ("files", "file", "because") if name in event}
             if event["event"] == "removed" and event["file"].startswith("raw/"):
-                answer = _read_back(url, event["file"])
-                if answer:
+                if answer := _read_back(url, event["file"]):
                     yield "read_back", answer
                     return
+                yield "watched", {}
+        seen = len(events)
+
+
+def _events(log: Path) -> list[dict[str, Any]]:
+    """What the service has told so far, whole lines alone."""
+    lines = log.read_text().splitlines(keepends=True) if log.exists() else []
+    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
 
 
 def _read_back(url: str, name: str) -> dict[str, Any] | None:
