@@ -12,6 +12,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "demo_way.py"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(330)
 def test_a_file_of_the_demo_is_uploaded_proven_and_gone_and_the_next_query_reads_it_back() -> None:
     past = int(time.time()) % 3600 + 120  # so that an hour is over
     words = ["--past", str(past), "--within", "100"]
