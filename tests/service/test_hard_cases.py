@@ -59,8 +59,8 @@ def test_what_retention_took_is_a_gap_that_everybody_sees(
         delete_before(servers, topic, 25)
     watched.service.wait_for_messages(25)
     assert watched.gaps() == [(topic, 10, 25)]
-    assert watched.metric("sensor_storage_offset_gaps_total") == 1
-    wait_until(lambda: watched.metric("sensor_storage_recorded_gaps") == 1, "maintain has counted it")
+    watched.tells(1, "sensor_storage_offset_gaps_total")
+    watched.tells(1, "sensor_storage_recorded_gaps")
     assert watched.status()["counts"]["gaps"] == 1
     assert "gap 10…24: Kafka no longer had them" in watched.service.run("verify").stdout
     assert "offsets_jumped" in watched.service.events()
@@ -100,10 +100,10 @@ def test_a_group_that_was_forgotten_reads_again_and_writes_nothing_again(
     watched.service.wait_for_messages(100)
     with _stopped(watched):
         forget_group(servers, topic)
-    wait_until(lambda: watched.metric("sensor_storage_skipped_messages_total") == 100, "it passes over them")
+    watched.tells(100, "sensor_storage_skipped_messages_total")
     produce(servers, topic, _messages(100, 5))
     watched.service.wait_for_messages(105)
-    assert watched.metric("messages_consumed_total") == 5
+    watched.tells(5, "messages_consumed_total")
     assert watched.gaps() == []
     assert watched.service.stop() == 0
     assert watched.values(topic) == [*range(105)]
@@ -123,9 +123,7 @@ def test_of_transactions_what_was_committed_is_stored_and_nothing_else_waits(
         producer.flush(30)
         producer.commit_transaction(30) if committed else producer.abort_transaction(30)
     watched.service.wait_for_messages(20)
-    wait_until(
-        lambda: watched.metric("sensor_storage_partition_lag_messages", topic=topic) == 0, "no lag is told"
-    )
+    watched.tells(0, "sensor_storage_partition_lag_messages", topic=topic)
     producer.begin_transaction()
     for value in _messages(30, 10):
         producer.produce(topic, value)
@@ -154,9 +152,7 @@ def test_what_compaction_took_before_it_was_read_is_neither_gap_nor_loss(
     wait_until(lambda: taken_by_compaction(servers, topic_prefix), "there are holes", seconds=60)
     with watching(tmp_path / "data", servers, topic_prefix) as watched:
         watched.service.wait_for_messages(2)
-        wait_until(
-            lambda: watched.metric("sensor_storage_partition_lag_messages", topic=topic_prefix) == 0, "read"
-        )
+        watched.tells(0, "sensor_storage_partition_lag_messages", topic=topic_prefix)
         assert watched.gaps() == []
         assert watched.status()["counts"]["gaps"] == 0
         assert watched.service.stop() == 0
@@ -178,7 +174,7 @@ def test_two_hundred_topics_that_come_while_it_runs_are_all_read(
         producer.produce(topic, value)
     assert producer.flush(30) == 0
     watched.service.wait_for_messages(200, seconds=60)
-    assert watched.metric("sensor_storage_topics") == 201
+    watched.tells(201, "sensor_storage_topics")
     assert watched.service.stop() == 0
     assert watched.compared()["against_kafka"]["equal"] == 200
 

@@ -10,7 +10,7 @@ from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from sensor_storage.storage.ledger_files import read_all_ledgers
+from sensor_storage.storage.held_staging import entries_now
 from support.prometheus import free_port
 from support.service import Service, running
 from support.trees import stored_rows
@@ -29,8 +29,8 @@ class Watched:
         return sorted(float(str(row[5])) for row in stored_rows(self.service.layout) if row[0][0] == topic)  # type: ignore[index]
 
     def gaps(self) -> list[tuple[str, int, int]]:
-        """Topic, first offset and the one behind the last of each gap in the ledger."""
-        entries = read_all_ledgers(self.service.layout)
+        """Topic, first offset and the one behind the last of each gap the ledger has, in files or staging."""
+        entries = entries_now(self.service.layout)
         return [(one.source.topic, one.start, one.stop) for one in entries if one.fate == "gap"]
 
     def metric(self, name: str, **labels: str) -> float:
@@ -46,6 +46,10 @@ class Watched:
 
         wait_until(told, f"{name} is told")
         return sum(found)
+
+    def tells(self, value: float, name: str, **labels: str) -> None:
+        """Wait until the metric has this value: workers report each second."""
+        wait_until(lambda: self.metric(name, **labels) == value, f"{name} is {value}")
 
     def status(self) -> dict[str, Any]:
         """What `status --json` says."""
