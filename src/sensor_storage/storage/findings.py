@@ -1,8 +1,8 @@
 """What verification found wrong, in words an operator can act on."""
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Literal, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -34,19 +34,29 @@ class Finding(msgspec.Struct, frozen=True, order=True):
     hint: str = ""
 
 
+class _Partition(Protocol):
+    @property
+    def topic(self) -> str: ...
+    @property
+    def topic_id(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+
+
+_P = TypeVar("_P", bound=_Partition)
+
+
 def place(source: Source) -> str:
     """The partition as users write it."""
     return f"{source.topic}/{source.partition}"
 
 
-def distinct(partitions: Iterable[tuple[str, str, int]]) -> list[str]:
-    """The partitions, each a topic, its id and a number, as users write them; of a topic made anew with its id."""
-    partitions = list(partitions)
-    times = Counter((topic, number) for topic, _, number in partitions)
-    return [
-        f"{topic}/{number}" + (f" (topic id {topic_id})" if times[topic, number] > 1 else "")
-        for topic, topic_id, number in partitions
-    ]
+def with_names(partitions: Sequence[_P]) -> Iterator[tuple[str, _P]]:
+    """Each with its name as users write it: of a topic that was made anew with its id."""
+    times = Counter((one.topic, one.partition) for one in partitions)
+    for one in partitions:
+        anew = f" (topic id {one.topic_id})" if times[one.topic, one.partition] > 1 else ""
+        yield f"{one.topic}/{one.partition}{anew}", one
 
 
 def span_name(source: Source, start: int, stop: int) -> str:

@@ -8,7 +8,7 @@ from sensor_storage.kafka.against import Against, AgainstKafka, PartitionAgainst
 from sensor_storage.kafka.backfill import from_file
 from sensor_storage.kafka.topics import TopicDirectory
 from sensor_storage.main import build_files
-from sensor_storage.storage.findings import distinct
+from sensor_storage.storage.findings import with_names
 from sensor_storage.storage.held_staging import entries_now
 from sensor_storage.storage.layout import Layout
 from sensor_storage.verbs.options import Output
@@ -50,8 +50,7 @@ def compare_with_kafka(output: Output, settings: Settings, layout: Layout) -> Ag
 
 def tell_against(output: Output, against: Against) -> None:
     """A line for each partition."""
-    names = distinct((one.topic, one.topic_id, one.partition) for one in against.partitions)
-    for name, item in zip(names, against.partitions, strict=True):
+    for name, item in with_names(against.partitions):
         output.item({"kind": "against-kafka", **msgspec.to_builtins(item)}, _line(name, item))
 
 

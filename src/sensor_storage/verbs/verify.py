@@ -9,7 +9,7 @@ import msgspec
 from sensor_storage.aggregation.check import AggregateCheck
 from sensor_storage.config import Settings
 from sensor_storage.kafka.against import Against
-from sensor_storage.storage.findings import Finding, distinct
+from sensor_storage.storage.findings import Finding, with_names
 from sensor_storage.storage.verify import verify
 from sensor_storage.storage.verify_report import PartitionReport, VerifyReport
 from sensor_storage.verbs.against import against_summary, compare_with_kafka, tell_against
@@ -70,8 +70,7 @@ def command(
         report = verify(layout, full=full, progress=progress, witness=look)
         aggregates = look.finish() if look else AggregateCheck()
     against = compare_with_kafka(output, settings, layout) if against_kafka else Against()
-    names = distinct((one.topic, one.topic_id, one.partition) for one in report.partitions)
-    for name, partition in zip(names, report.partitions, strict=True):
+    for name, partition in with_names(report.partitions):
         output.item({"kind": "partition", **msgspec.to_builtins(partition)}, _partition_line(name, partition))
     tell_against(output, against)
     audited = audit(output, settings, layout, full=full) if cold else Audited()
