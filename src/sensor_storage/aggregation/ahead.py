@@ -49,12 +49,12 @@ class Ahead:
     def _look_ahead(self, place: int) -> None:
         opened: list[tuple[SensorHour, RawHour]] = []
         samples: list[Samples] = []
-        for key in self._keys[place:]:
+        for key in islice(self._keys, place, None):
             try:
                 raw = Told(self._source.open(key), self._alive)
                 first, *rest = islice(blocks := raw.blocks(), 2)
                 if rest or len(first) > _ROWS:
-                    if not self._made and not opened:
+                    if key == self._keys[place]:
                         minutes = minutes_of(chain([first], rest, blocks), limit=self._limit)
                         self._made[key] = Summary(
                             raw.content, minutes, hour_of(raw, minutes, limit=self._limit)
