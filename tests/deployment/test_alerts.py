@@ -113,6 +113,22 @@ class Scene:
 
 
 @contextlib.contextmanager
+def _one_hour_in_its_place(root: Path) -> Iterator[tuple[str, int, Service]]:
+    """Broker, the service's port, and the service, which has nothing more to do with a hundred readings."""
+    port = free_port()
+    with EmbeddedBroker(root / "kafka") as broker:
+        servers = broker.bootstrap_servers
+        create_topic(servers, TOPIC)
+        _publish(servers, _readings(range(100)))
+        settings = {"SERVICE_PORT": str(port)}
+        with running(root / "data", servers, "sensor-data-", **settings) as service:
+            service.wait_for_messages(100)
+            wait_until(lambda: bool(service.layout.hour_files()), "the hour file is there")
+            wait_until(lambda: not service.layout.staged_files(), "everything is in its place")
+            yield servers, port, service
+
+
+@contextlib.contextmanager
 def _held(pid: int) -> Iterator[None]:
     """The process stands still in the block."""
     os.kill(pid, signal.SIGSTOP)
@@ -272,58 +288,38 @@ def _member_is_fenced(scene: Scene, servers: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_lost_file_and_topics_that_are_gone_fire_their_alerts(tmp_path: Path) -> None:
-    port = free_port()
-    with EmbeddedBroker(tmp_path / "kafka") as broker:
-        servers = broker.bootstrap_servers
-        create_topic(servers, TOPIC)
-        _publish(servers, _readings(range(100)))
-        settings = {"SERVICE_PORT": str(port)}
-        with running(tmp_path / "data", servers, "sensor-data-", **settings) as service:
-            service.wait_for_messages(100)
-            wait_until(lambda: bool(service.layout.hour_files()), "the hour file is there")
-            wait_until(lambda: not service.layout.staged_files(), "everything is in its place")
-            assert service.stop() == 0
-            service.layout.hour_files()[0].unlink()
-            (service.layout.root / "catalog.db").unlink()
-            service.start()
-            with scraping(tmp_path / "prometheus", port) as prometheus:
-                scene = Scene(service, prometheus, port)
-                scene.fires("SensorStorageReadingsMissing")
-                assert scene.firing() == {"SensorStorageReadingsMissing"}
-                admin = AdminClient({"bootstrap.servers": servers})
-                (deleted,) = admin.delete_topics([TOPIC]).values()
-                deleted.result(30)
-                scene.fires("SensorStorageNoTopics", seconds=90)
+    with _one_hour_in_its_place(tmp_path) as (servers, port, service):
+        assert service.stop() == 0
+        service.layout.hour_files()[0].unlink()
+        (service.layout.root / "catalog.db").unlink()
+        service.start()
+        with scraping(tmp_path / "prometheus", port) as prometheus:
+            scene = Scene(service, prometheus, port)
+            scene.fires("SensorStorageReadingsMissing")
+            assert scene.firing() == {"SensorStorageReadingsMissing"}
+            admin = AdminClient({"bootstrap.servers": servers})
+            (deleted,) = admin.delete_topics([TOPIC]).values()
+            deleted.result(30)
+            scene.fires("SensorStorageNoTopics", seconds=90)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_what_waits_for_hours_behind_a_damaged_file_fires_its_alerts(tmp_path: Path) -> None:
-    port = free_port()
-    with EmbeddedBroker(tmp_path / "kafka") as broker:
-        servers = broker.bootstrap_servers
-        create_topic(servers, TOPIC)
-        _publish(servers, _readings(range(100)))
-        settings = {"SERVICE_PORT": str(port)}
-        with running(tmp_path / "data", servers, "sensor-data-", **settings) as service:
-            service.wait_for_messages(100)
-            wait_until(lambda: bool(service.layout.hour_files()), "the hour file is there")
-            wait_until(lambda: not service.layout.staged_files(), "everything is in its place")
-            _damage(service.layout)
-            _publish(servers, _readings([3000]))
-            wait_until(lambda: _is_blocked(service.layout), "a late reading waits")
-            assert service.run("rebuild", "aggregates").returncode == 1
-            assert service.stop() == 0
-            for name, path in service.layout.staged_files():
-                path.rename(
-                    service.layout.staged(replace(name, created=name.created - 4 * HOUR_SECONDS * 1000))
-                )
-            service.start()
-            with scraping(tmp_path / "prometheus", port) as prometheus:
-                scene = Scene(service, prometheus, port)
-                waiting = {"SensorStorageCompactionBehind", "SensorStorageAggregatesBehind"}
-                scene.fires(*waiting, "SensorStorageBlockedFiles")
-                assert scene.firing() == {*waiting, "SensorStorageBlockedFiles"}
+    with _one_hour_in_its_place(tmp_path) as (servers, port, service):
+        _damage(service.layout)
+        _publish(servers, _readings([3000]))
+        wait_until(lambda: _is_blocked(service.layout), "a late reading waits")
+        assert service.run("rebuild", "aggregates").returncode == 1
+        assert service.stop() == 0
+        for name, path in service.layout.staged_files():
+            path.rename(service.layout.staged(replace(name, created=name.created - 4 * HOUR_SECONDS * 1000)))
+        service.start()
+        with scraping(tmp_path / "prometheus", port) as prometheus:
+            scene = Scene(service, prometheus, port)
+            waiting = {"SensorStorageCompactionBehind", "SensorStorageAggregatesBehind"}
+            scene.fires(*waiting, "SensorStorageBlockedFiles")
+            assert scene.firing() == {*waiting, "SensorStorageBlockedFiles"}
 
 
 def _is_blocked(layout: Layout) -> bool:

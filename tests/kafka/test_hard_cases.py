@@ -15,7 +15,7 @@ from sensor_storage.demo.broker import EmbeddedBroker
 from sensor_storage.errors import Halt
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.verify import verify
-from support.kafka_io import create_topic, delete_before, make_anew, produce, taken_by_compaction
+from support.kafka_io import begin, create_topic, delete_before, make_anew, produce, taken_by_compaction
 from support.member import Member, member, run_until
 from support.proxy import proxy
 from support.trees import compactor, stored_rows
@@ -84,16 +84,10 @@ def test_transactions_leave_what_was_committed_no_gap_and_no_lag(
     producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "transactional.id": topic_prefix})
     producer.init_transactions(30)
     for start, committed in ((0, True), (10, False), (20, True)):
-        producer.begin_transaction()
-        for value in _messages(start, 10):
-            producer.produce(topic_prefix, value)
-        producer.flush(30)
+        begin(producer, topic_prefix, _messages(start, 10))
         producer.commit_transaction(30) if committed else producer.abort_transaction(30)
     one.until(lambda: one.messages() == 20 and one.lag() == 0, "the committed ones are read to the end")
-    producer.begin_transaction()
-    for value in _messages(30, 10):
-        producer.produce(topic_prefix, value)
-    producer.flush(30)
+    begin(producer, topic_prefix, _messages(30, 10))
     produce(broker.bootstrap_servers, topic_prefix, _messages(40, 5))
     run_until([one], lambda: one.ingest.consumer.ends()[topic_prefix, 0] >= 33, "it sees the open one")
     assert one.messages() == 20

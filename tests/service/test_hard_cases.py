@@ -12,6 +12,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from sensor_storage.demo.broker import EmbeddedBroker
 from support.kafka_io import (
+    begin,
     create_topic,
     delete_before,
     forget_group,
@@ -117,17 +118,11 @@ def test_of_transactions_what_was_committed_is_stored_and_nothing_else_waits(
     producer = Producer({"bootstrap.servers": servers, "transactional.id": topic})
     producer.init_transactions(30)
     for start, committed in ((0, True), (10, False), (20, True)):
-        producer.begin_transaction()
-        for value in _messages(start, 10):
-            producer.produce(topic, value)
-        producer.flush(30)
+        begin(producer, topic, _messages(start, 10))
         producer.commit_transaction(30) if committed else producer.abort_transaction(30)
     watched.service.wait_for_messages(20)
     watched.tells(0, "sensor_storage_partition_lag_messages", topic=topic)
-    producer.begin_transaction()
-    for value in _messages(30, 10):
-        producer.produce(topic, value)
-    producer.flush(30)
+    begin(producer, topic, _messages(30, 10))
     produce(servers, topic, _messages(40, 5))
     producer.commit_transaction(30)
     watched.service.wait_for_messages(35)

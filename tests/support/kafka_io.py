@@ -89,6 +89,14 @@ def produce(
     return acknowledged
 
 
+def begin(producer: Producer, topic: str, values: Iterable[bytes | str | None]) -> None:
+    """Publish the values in a new transaction of the producer's, which is left open."""
+    producer.begin_transaction()
+    for value in values:
+        producer.produce(topic, value)
+    producer.flush(30)
+
+
 def consume(bootstrap_servers: str, topic: str, count: int, *, partition: int = 0) -> list[bytes | None]:
     """The first `count` values of a partition."""
     consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": f"reads-{topic}"})
