@@ -74,7 +74,7 @@ $(WEB): web/package-lock.json web/.npmrc | $(STAMP)
 run: $(STAMP)  ## Run the service with the settings of the environment and .env
 	$(BIN)/sensor-storage run
 
-demo: install  ## Show everything on this machine alone: broker, plant, service, page
+demo: $(STAMP) $(JARS)  ## Show everything on this machine alone: broker, plant, service, page
 	$(BIN)/sensor-storage demo
 
 demo-azure: install  ## The same, with an emulated Azure Blob Storage as cold store

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Event, Thread
 
-from sensor_storage.api.judgement import lamp
+from sensor_storage.api.judgement import judge, lamp
 from sensor_storage.api.snapshot import take_snapshot
 from sensor_storage.clock import Clock
 from sensor_storage.demo.messages import SENSIBLE_FAULTS, MessageSource
@@ -105,7 +105,7 @@ class DemoService:
 
 
 class LiveLine:
-    """The lamp with rate, files, what went to the cold store, and bytes a reading, as one line."""
+    """What is amiss, else the lamp with rate, files, what went to the cold store, bytes a reading: one line."""
 
     def __init__(self, layout: Layout, clock: Clock, acknowledged: Callable[[], int]) -> None:
         self._layout = layout
@@ -126,6 +126,8 @@ class LiveLine:
         if maintain is None:
             return f"starting · {self._acknowledged():,} readings published"
         rate = self._rate(maintain.time, maintain.received_readings)
+        if reasons := judge(snapshot):
+            return f"{lamp(snapshot)} · {reasons[0].worker}: {reasons[0].what}"
         text = f"{lamp(snapshot)} · {rate:,.0f} readings/s · {maintain.hour_files:,} files"
         if cold := snapshot.cold:
             text += (

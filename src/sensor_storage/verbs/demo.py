@@ -23,9 +23,12 @@ Examples:
 
 The data stays; start it again and it goes on. Exit codes: 0 ended as told; 1 could not start."""
 _LINE_SECONDS = 1.0
+_BROKER = {"message.max.bytes": str(32 << 20)}
+"""Waveforms are welcome; by itself Kafka takes messages of one megabyte."""
+
 _TROUBLES = "/explore?" + "&".join(
     [f"pen={pen}" for pen in ("press-1/temperature", "pump-1/flow", "kiln-1/draught", "press-1/alarm~step")]
-    + ["live=15min"]
+    + ["live=1h"]
 )
 
 
@@ -53,7 +56,7 @@ def command(data: Path, port: int | None, seconds: float | None, past: int, *, e
     click.echo("starting Apache Kafka …", err=True)
     cache = cache_folder(os.environ)
     azurite = Azurite(data / "azurite", cache=cache) if emulator else None
-    with EmbeddedBroker(data / "kafka", cache=cache) as broker, azurite or nullcontext():
+    with EmbeddedBroker(data / "kafka", properties=_BROKER, cache=cache) as broker, azurite or nullcontext():
         environment = _environment(layout, broker.bootstrap_servers, port) | _cold(data, azurite)
         service = DemoService(environment, data / "service.log")
         plant = DemoPlant(broker.bootstrap_servers, clock, past_seconds=past)
@@ -65,6 +68,9 @@ def command(data: Path, port: int | None, seconds: float | None, past: int, *, e
             writer = 0
             ends = clock.monotonic() + seconds if seconds else None
             while not stop.wait(_LINE_SECONDS) and (ends is None or clock.monotonic() < ends):
+                if not broker.running:
+                    _show("Apache Kafka had ended; started again", final=True)
+                    broker.start()
                 before = service.pid
                 service.keep_running()
                 if service.pid != before:
@@ -110,7 +116,8 @@ Page http://127.0.0.1:{port}/ · API http://127.0.0.1:{port}/docs · log {data}/
 
 See on the page:
   http://127.0.0.1:{port}{_TROUBLES}
-      a spike every minute, a sensor that falls silent, a stretch of bad quality, alarms in words
+      the last hour as it comes in: a spike every minute, a sensor that falls silent, a stretch of bad quality,
+      alarms in words
   http://127.0.0.1:{port}/explore?tab=pipeline
       late readings that mend aggregates; files uploaded, proven and cleaned up
 
