@@ -117,7 +117,19 @@ class CatalogView:
 
     def digests(self, series: Series, first: int, last: int) -> list[tuple[int, str]]:
         """By hour the digests of the hour files between two hours, both included."""
-        return [(one.hour, one.digest) for one in self._hours(series, first, last)]
+        found: list[tuple[int, str]] = []
+        for hour, digest, held in self._rows(
+            "SELECT hour, digest, NULL FROM hour_file"
+            " WHERE asset = ?1 AND sensor = ?2 AND hour BETWEEN ?3 AND ?4"
+            " UNION ALL SELECT NULL, NULL, held FROM folded"
+            " WHERE asset = ?1 AND sensor = ?2 AND day BETWEEN ?5 AND ?6",
+            (*series, first, last, first // HOURS, last // HOURS),
+        ):
+            if held is None:
+                found.append((hour, digest))
+            else:
+                found += [(one.hour, one.digest) for one in unpack(held) if first <= one.hour <= last]
+        return sorted(found)
 
     def holding(self, topic: str, partition: int, offset: int) -> Iterator[SensorHour]:
         """The sensor-hours whose files may hold readings of a message; looks at every file's totals."""
