@@ -116,7 +116,10 @@ def _coverage_route(router: APIRouter, queries: Queries) -> None:
         first, last = (instant(name, text, now) // _DAY_US for name, text in (("start", start), ("end", end)))
         if not first <= last < first + _MAX_DAYS:
             detail = f"from {start} to {end} is not a time of at most {_MAX_DAYS} days"
-            raise Problem(422, "invalid-request", "The request breaks a rule of this address", detail)
+            hint = "ask a year at a time, by start and end, with start first"
+            raise Problem(
+                422, "invalid-request", "The request breaks a rule of this address", detail, hint=hint
+            )
         hours = (first * _HOURS, last * _HOURS + _HOURS - 1)
         with queries.look() as held, CatalogView.of(queries.layout) as catalog:
             behind = Series(asset, after) if after is not None else None

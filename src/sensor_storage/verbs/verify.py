@@ -152,7 +152,10 @@ def _verdict(
     if report.conflicts:
         notes.append(f"{report.conflicts:,} readings share an address and differ; both are kept.")
     if aggregates.due:
-        notes.append(f"{aggregates.due:,} hours and days are due; `sensor-storage aggregate` makes them.")
+        notes.append(
+            f"{aggregates.due:,} hours and days are due: a running service makes them by itself, "
+            "`sensor-storage aggregate` makes them now."
+        )
     if audited.bad:
         notes.append(audited.verdict())
     problems = _problems(report, further, audited)
