@@ -82,7 +82,7 @@ class Output:
                 self.item(record)
         elif self._out.isatty():
             tables = importlib.import_module("sensor_storage.verbs.tables")
-            tables.print_table(records, headings, self._out)
+            tables.print_table(records, headings, self._out, cell)
         else:
             self._write("\t".join(headings.values()))
             for record in records:

@@ -1,17 +1,20 @@
 """Tables for a terminal. Loaded when there is one to print: a worker's start waits for no typesetting."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, TextIO
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sensor_storage.verbs.options import cell
 
-
-def print_table(records: Iterable[Mapping[str, object]], headings: Mapping[str, str], out: TextIO) -> None:
-    """Print the records' values of the headings' keys; numbers to the right."""
+def print_table(
+    records: Iterable[Mapping[str, object]],
+    headings: Mapping[str, str],
+    out: TextIO,
+    cell: Callable[[object], str],
+) -> None:
+    """Print the records' values of the headings' keys as `cell` writes them; numbers to the right."""
     table = Table(box=None, pad_edge=False)
     for heading in headings.values():
         table.add_column(Text(heading))
