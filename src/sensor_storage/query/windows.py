@@ -47,9 +47,10 @@ from sensor_storage.storage.readings import Readings
 
 _INNER: Final = {"sum_low", "inner_integral", "inner_covered_us"}
 _COLUMNS: Final = [name for name in SCHEMA.names if name not in _INNER]
-_HOURS_AT_ONCE: Final = 168
-_DAYS_AT_ONCE: Final[dict[Level, int]] = {"minute": 7, "hour": 366, "day": 36_600}
-"""So many days' windows are held at once of one sensor."""
+_HOURS_OF_FILE: Final[dict[Level, int]] = {"minute": 1, "hour": HOURS_PER_DAY}
+_FILES_AT_ONCE: Final = 168
+_DAYS_AT_ONCE: Final = 36_600
+"""So many files, and days' windows, are held at once of one sensor."""
 
 
 def window_schema(fields: Sequence[str] = ()) -> pa.Schema:
@@ -132,53 +133,62 @@ class WindowReader:
         """The windows that touch the interval and have readings, in order."""
         whole, edges, carry = asked.whole, asked.edges, not_made.carry_in
         one = _OneSensor(self, series, not_made)
-        if asked.level == "minute":
-            yield from self._minutes(one, whole)
+        if asked.level != "day":
+            yield from self._of_files(one, asked.level, whole)
             return
-        for part in _parts(whole, asked.level, edges):
+        for part in _parts(whole, edges):
             self._watch.look()
-            found = one.windows(asked.level, part, edges)
-            held = time_weighted(found, asked.level, [carry], limit=self._limit, edges=edges)
+            found = one.windows("day", part, edges)
+            held = time_weighted(found, "day", [carry], limit=self._limit, edges=edges)
             carry = carry_out(found) or carry
             if len(found):
                 yield self._named(series, to_table(found, held))
 
-    def _minutes(self, one: "_OneSensor", whole: Interval) -> Iterator[pa.Table]:
-        """Minutes as their files have them, and made of readings where an hour, or one before it, is open."""
-        reach = reached_hours(self._limit)
-        for as_filed, hours in plan_runs(whole.hours, one.not_made.hours, reach):
+    def _of_files(self, one: "_OneSensor", level: Level, whole: Interval) -> Iterator[pa.Table]:
+        """Windows as their files have them, and made where something of the file, or held into it, is open."""
+        per_file, reach = _HOURS_OF_FILE[level], reached_hours(self._limit)
+        open_ = {(hour + later) // per_file for hour in one.not_made.hours for later in range(reach + 1)}
+        periods = range(whole.hours.start // per_file, -(-whole.hours.stop // per_file))
+        for as_filed, run in plan_runs(periods, open_):
             if as_filed:
                 with self._sources.looking():
-                    tables = [self._filed(one, hour) for hour in self._sources.hours(one.series, hours)]
+                    tables = [
+                        self._filed(one, level, one_of, whole) for one_of in self._there(one, level, run)
+                    ]
             else:
-                found = one.minutes(hours, whole)
-                carry = self._carry_of_files(one.series, hours.start, reach)
-                held = time_weighted(found, "minute", [carry], limit=self._limit)
-                tables = [to_table(found, held).select(self._columns)]
+                tables = [self._made(one, level, run, whole)]
             table = _within(pa.concat_tables(tables).combine_chunks(), whole) if tables else None
             if table:
                 yield self._named(one.series, table)
 
-    def _filed(self, one: "_OneSensor", hour: int) -> pa.Table:
-        """The minutes of an hour that is not open; from its readings if its file can't be read."""
+    def _there(self, one: "_OneSensor", level: Level, periods: range) -> Sequence[int]:
+        """Which periods may have a file: a day's is asked for, for its 24 hours would take longer to look for."""
+        return self._sources.hours(one.series, periods) if level == "minute" else periods
+
+    def _filed(self, one: "_OneSensor", level: Level, period: int, whole: Interval) -> pa.Table:
+        """The windows of a period of which nothing is open; made from below if its file can't be read."""
         self._watch.look()
-        path = self._path(one.series, "minute", hour)
+        path = self._path(one.series, level, period)
         try:
             return self._sources.read(path, lambda found: self._cache.read(found, self._columns))
         except Damaged:
             self._sources.warnings.made_up(path)
         except _NOT_THERE:
             pass
-        found = one.minutes(range(hour, hour + 1), _hour(SensorHour(one.series, hour)))
-        carry = self._carry_of_files(one.series, hour, reached_hours(self._limit))
-        return to_table(found, time_weighted(found, "minute", [carry], limit=self._limit)).select(
-            self._columns
-        )
+        return self._made(one, level, range(period, period + 1), whole)
 
-    def _carry_of_files(self, series: Series, hour: int, reach: int) -> Carry | None:
+    def _made(self, one: "_OneSensor", level: Level, periods: range, whole: Interval) -> pa.Table:
+        """The windows of these periods in the interval, made from below."""
+        per_file = _HOURS_OF_FILE[level]
+        start = max(periods.start * per_file, whole.hours.start)
+        hours = range(start, min(periods.stop * per_file, whole.hours.stop))
+        found = one.windows(level, _interval(hours), None)
+        held = time_weighted(found, level, [self._carry_of(one, start)], limit=self._limit)
+        return to_table(found, held).select(self._columns)
+
+    def _carry_of(self, one: "_OneSensor", hour: int) -> Carry | None:
         """The last good number before an hour, by the minutes of the hours before."""
-        one = _OneSensor(self, series, Open())
-        for before in range(hour - 1, hour - reach - 1, -1):
+        for before in range(hour - 1, hour - reached_hours(self._limit) - 1, -1):
             if carry := carry_out(one.minutes_of(before)):
                 return carry
         return None
@@ -396,16 +406,19 @@ class _OpenHour:
 
 
 def _hour(key: SensorHour) -> Interval:
-    return Interval(key.hour * MICROSECONDS_PER_HOUR, (key.hour + 1) * MICROSECONDS_PER_HOUR)
+    return _interval(range(key.hour, key.hour + 1))
 
 
-def plan_runs(hours: range, not_made: AbstractSet[int], reach: int) -> Iterator[tuple[bool, range]]:
-    """The hours in runs of at most a week: are their files good, or is one of them open or held into from one?"""
-    touched = {hour + later for hour in not_made for later in range(reach + 1)}
-    start = hours.start
-    while start < hours.stop:
-        state, stop = start not in touched, start + 1
-        while stop < hours.stop and stop - start < _HOURS_AT_ONCE and (stop not in touched) is state:
+def _interval(hours: range) -> Interval:
+    return Interval(hours.start * MICROSECONDS_PER_HOUR, hours.stop * MICROSECONDS_PER_HOUR)
+
+
+def plan_runs(periods: range, open_: AbstractSet[int]) -> Iterator[tuple[bool, range]]:
+    """The periods in runs of a bounded number of files: are these good, or is something of each period open?"""
+    start = periods.start
+    while start < periods.stop:
+        state, stop = start not in open_, start + 1
+        while stop < periods.stop and stop - start < _FILES_AT_ONCE and (stop not in open_) is state:
             stop += 1
         yield state, range(start, stop)
         start = stop
@@ -417,12 +430,12 @@ def _within(table: pa.Table, whole: Interval) -> pa.Table:
     return table.slice(first, stop - first)
 
 
-def _parts(whole: Interval, level: Level, edges: NDArray[np.int64] | None) -> Iterator[Interval]:
+def _parts(whole: Interval, edges: NDArray[np.int64] | None) -> Iterator[Interval]:
     """The interval in parts of whole windows, so that no more than one part's windows are held."""
     if edges is not None or whole.end <= whole.start:
         yield whole
         return
-    step = _DAYS_AT_ONCE[level] * WIDTH["day"]
+    step = _DAYS_AT_ONCE * WIDTH["day"]
     start = whole.start
     while start < whole.end:
         end = min(whole.end, (start // step + 1) * step)
