@@ -244,8 +244,9 @@ def test_random_queries_equal_the_truth_of_their_moment_while_every_stage_runs(t
     """Ten thousand of them: `make proof-queries`."""
     with moving(tmp_path, seed=1) as plant:
         done = ask_meanwhile(plant, 250, seed=1)
+        while not plant.rounds.keys() >= {"compact", "flush", "aggregate", "upload", "clean up", "fold"}:
+            done.wrong += ask_meanwhile(plant, 25, seed=2).wrong
     assert done.wrong == []
-    assert plant.rounds.keys() >= {"compact", "flush", "aggregate", "upload", "clean up", "fold"}
     assert done.tiers["cloud"] > 0
     assert 0 < done.exact < 250
 
