@@ -1,9 +1,12 @@
 """A question opens each file it needs once, by its exact path, and no other; it lists staging and nothing else."""
 
+import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -256,3 +259,28 @@ def test_the_newest_reading_takes_one_file(layout: Layout) -> None:
     assert last is not None
     assert found.files == dict.fromkeys(hour_files(FILLED[-1:]), 1)
     assert found.listed <= {"staging"}
+
+
+@pytest.mark.parametrize("resolution", ["raw", "minute", "hour", "day"])
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu"])
+def test_fifty_years_of_nothing_cost_no_look_into_the_catalog_each(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, resolution: Resolution, zone: str
+) -> None:
+    looks = 0
+
+    def connect(*given: object, **named: object) -> sqlite3.Connection:
+        nonlocal looks
+        looks += 1
+        return really(*given, **named)
+
+    really: Any = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    year = 365 * 24 * HOUR
+    counts = []
+    for before in (year, 50 * year):
+        looks = 0
+        interval = Interval(DAY - before, DAY + 24 * DAYS * HOUR)
+        question = replace(ONE, interval=interval, resolution=resolution, zone=ZoneInfo(zone))
+        ask(Queries(layout, ManualClock(LATER)), question)
+        counts.append(looks)
+    assert counts[1] - counts[0] < 50

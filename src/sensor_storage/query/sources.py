@@ -12,6 +12,7 @@ from datetime import MAXYEAR, UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from sensor_storage.aggregation.windows import HOURS_PER_DAY
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.errors import Damaged
 from sensor_storage.model import SensorHour, Series
@@ -91,8 +92,19 @@ class Sources:
             here = self._here(series, hours)
             return sorted({*cold, *here, *catalog.cold_hours(series, hours.start, hours.stop - 1)})
 
+    def days(self, series: Series, days: range) -> list[int]:
+        """Which of these days may have files of the sensor, readings' or aggregates', here or in the cold store."""
+        hours = range(days.start * HOURS_PER_DAY, days.stop * HOURS_PER_DAY)
+        raw = self._layout.asset_folder(series.asset)
+        with CatalogView.of(self._layout) as catalog:
+            found = set(catalog.cold_hours(series, hours.start, hours.stop - 1))
+            for folder in (raw, self._layout.aggregated / raw.name):
+                found.update(_hours_of_days(folder, hours))
+            found.update(catalog.cold_hours(series, hours.start, hours.stop - 1))
+        return sorted({hour // HOURS_PER_DAY for hour in found})
+
     def _here(self, series: Series, hours: range) -> list[int]:
-        found = _hours_of_days(self._layout, series.asset, hours)
+        found = _hours_of_days(self._layout.asset_folder(series.asset), hours)
         return [hour for hour in found if self._layout.hour_file(SensorHour(series, hour)).exists()]
 
 
@@ -103,12 +115,12 @@ def _opened(path: Path, key: SensorHour) -> CheckedFile:
     return file
 
 
-def _hours_of_days(layout: Layout, asset: str, hours: range) -> Iterator[int]:
-    """The hours of days that have a folder. Where a year or month has none, its hours are passed over at once."""
+def _hours_of_days(asset: Path, hours: range) -> Iterator[int]:
+    """The hours of days that have a folder in an asset's; hours of a year or month that has none are skipped."""
     hour, stop = max(hours.start, _FIRST_HOUR), min(hours.stop, _LAST_HOUR)
     while hour < stop:
         start = datetime.fromtimestamp(hour * _SECONDS_PER_HOUR, UTC)
-        day = layout.hour_folder(asset, start).parent
+        day = asset / f"{start:%Y/%m/%d}"
         above = (day.parent.parent, day.parent, day)
         missing = next((depth for depth, folder in enumerate(above) if not folder.is_dir()), None)
         behind = min(stop, _next(start, _DAY if missing is None else missing))
@@ -126,7 +138,7 @@ def _next(start: datetime, depth: int) -> int:
     elif depth == 1:
         later = datetime(start.year + start.month // _DECEMBER, start.month % _DECEMBER + 1, 1, tzinfo=UTC)
     else:
-        return int(start.replace(hour=0).timestamp()) // _SECONDS_PER_HOUR + 24
+        return int(start.replace(hour=0).timestamp()) // _SECONDS_PER_HOUR + HOURS_PER_DAY
     return int(later.timestamp()) // _SECONDS_PER_HOUR
 
 

@@ -9,7 +9,7 @@ the level below it.
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import groupby
 from pathlib import Path
@@ -138,7 +138,8 @@ class WindowReader:
             return
         for part in _parts(whole, edges):
             self._watch.look()
-            found = one.windows("day", part, edges)
+            with self._sources.looking():
+                found = one.windows("day", part, edges)
             held = time_weighted(found, "day", [carry], limit=self._limit, edges=edges)
             carry = carry_out(found) or carry
             if len(found):
@@ -148,22 +149,21 @@ class WindowReader:
         """Windows as their files have them, and made where something of the file, or held into it, is open."""
         per_file, reach = _HOURS_OF_FILE[level], reached_hours(self._limit)
         open_ = {(hour + later) // per_file for hour in one.not_made.hours for later in range(reach + 1)}
-        periods = range(whole.hours.start // per_file, -(-whole.hours.stop // per_file))
-        for as_filed, run in plan_runs(periods, open_):
+        for as_filed, run in plan_runs(self._there(one, level, whole), open_):
             if as_filed:
                 with self._sources.looking():
-                    tables = [
-                        self._filed(one, level, one_of, whole) for one_of in self._there(one, level, run)
-                    ]
+                    tables = [self._filed(one, level, period, whole) for period in run]
             else:
-                tables = [self._made(one, level, run, whole)]
-            table = _within(pa.concat_tables(tables).combine_chunks(), whole) if tables else None
+                tables = [self._made(one, level, range(run[0], run[-1] + 1), whole)]
+            table = _within(pa.concat_tables(tables).combine_chunks(), whole)
             if table:
                 yield self._named(one.series, table)
 
-    def _there(self, one: "_OneSensor", level: Level, periods: range) -> Sequence[int]:
-        """Which periods may have a file: a day's is asked for, for its 24 hours would take longer to look for."""
-        return self._sources.hours(one.series, periods) if level == "minute" else periods
+    def _there(self, one: "_OneSensor", level: Level, whole: Interval) -> list[int]:
+        """The periods of the interval of which there may be windows: between them may be years of nothing."""
+        if level == "minute":
+            return self.filed_hours(one.series, whole.hours, also=one.not_made.hours)
+        return one.days_there(_days_of(whole.hours))
 
     def _filed(self, one: "_OneSensor", level: Level, period: int, whole: Interval) -> pa.Table:
         """The windows of a period of which nothing is open; made from below if its file can't be read."""
@@ -242,6 +242,10 @@ class WindowReader:
         """Which of these hours have an hour file of the sensor, or are among the others."""
         return sorted({*self._sources.hours(series, hours), *(hour for hour in also if hour in hours)})
 
+    def days(self, series: Series, days: range) -> list[int]:
+        """Which of these days may have files of the sensor."""
+        return self._sources.days(series, days)
+
     @property
     def limit(self) -> int:
         """For how many µs a reading holds."""
@@ -255,7 +259,8 @@ class _OneSensor:
     reader: WindowReader
     series: Series
     not_made: Open
-    _hour_rows: dict[int, Statistics] = field(default_factory=dict)
+    _looked: range = range(0)
+    _days: frozenset[int] = frozenset()
 
     def windows(self, level: Level, part: Interval, edges: NDArray[np.int64] | None) -> Statistics:
         """Every window of the level in the part."""
@@ -269,7 +274,8 @@ class _OneSensor:
 
     def minutes(self, hours: range, part: Interval) -> Statistics:
         """The minutes of these hours that are in the part."""
-        blocks = [found for hour in hours if len(found := self.minutes_of(hour))]
+        there = self.reader.filed_hours(self.series, hours, also=self.not_made.hours)
+        blocks = [found for hour in there if len(found := self.minutes_of(hour))]
         whole = _concat(blocks)
         start, stop = np.searchsorted(whole.start, [part.start, part.end]).tolist()
         return whole.slice(start, stop)
@@ -277,13 +283,17 @@ class _OneSensor:
     def hours(self, hours: range) -> Statistics:
         """The rows of these hours."""
         blocks = []
-        for _, group in groupby(hours, lambda hour: hour // HOURS_PER_DAY):
-            blocks += self._hours_of_day(list(group))
+        for day in self.days_there(_days_of(hours)):
+            first = day * HOURS_PER_DAY
+            blocks += self._hours_of_day(
+                range(max(first, hours.start), min(first + HOURS_PER_DAY, hours.stop))
+            )
         return _concat(blocks)
 
     def days(self, days: range) -> Statistics:
         """The rows of these days."""
         blocks = []
+        self.days_there(days)  # one look, for all of them
         for month, group in groupby(days, lambda day: period_of("day", day * WIDTH["day"])):
             blocks += self._days_of_month(month, list(group))
         return _concat(blocks)
@@ -300,12 +310,19 @@ class _OneSensor:
         except FileNotFoundError:
             return _NONE
 
-    def _hours_of_day(self, hours: Sequence[int]) -> list[Statistics]:
+    def days_there(self, days: range) -> list[int]:
+        """Which of these days may have something of the sensor, in order; between them may be years of nothing."""
+        if days and not (days[0] in self._looked and days[-1] in self._looked):
+            known = self.reader.days(self.series, days)
+            self._looked, self._days = days, frozenset({*known, *_open_days(self.not_made)})
+        return sorted(day for day in self._days if day in days)
+
+    def _hours_of_day(self, hours: range) -> list[Statistics]:
         file = self.reader.file(self.series, "hour", hours[0] // HOURS_PER_DAY)
         statistics = _NONE if file is None else file
         wanted = set(hours) & self.not_made.hours
         if file is None:
-            wanted |= set(self.reader.filed_hours(self.series, range(hours[0], hours[-1] + 1)))
+            wanted |= set(self.reader.filed_hours(self.series, hours))
         numbers = statistics.start // WIDTH["hour"]
         kept = np.isin(numbers, [hour for hour in hours if hour not in wanted])
         blocks = [statistics.take(np.flatnonzero(kept))]
@@ -324,8 +341,10 @@ class _OneSensor:
     def _days_of_month(self, month: int, days: Sequence[int]) -> list[Statistics]:
         file = self.reader.file(self.series, "day", month)
         statistics = _NONE if file is None else file
-        open_days = {hour // HOURS_PER_DAY for hour in self.not_made.hours} | self.not_made.days
-        wanted = set(days) if file is None else set(days) & open_days
+        if file is None:
+            wanted = set(self.days_there(range(days[0], days[-1] + 1)))
+        else:
+            wanted = set(days) & _open_days(self.not_made)
         kept = np.isin(statistics.start // WIDTH["day"], [day for day in days if day not in wanted])
         blocks = [statistics.take(np.flatnonzero(kept))]
         blocks += [
@@ -413,15 +432,20 @@ def _interval(hours: range) -> Interval:
     return Interval(hours.start * MICROSECONDS_PER_HOUR, hours.stop * MICROSECONDS_PER_HOUR)
 
 
-def plan_runs(periods: range, open_: AbstractSet[int]) -> Iterator[tuple[bool, range]]:
-    """The periods in runs of a bounded number of files: are these good, or is something of each period open?"""
-    start = periods.start
-    while start < periods.stop:
-        state, stop = start not in open_, start + 1
-        while stop < periods.stop and stop - start < _FILES_AT_ONCE and (stop not in open_) is state:
-            stop += 1
-        yield state, range(start, stop)
-        start = stop
+def plan_runs(periods: Sequence[int], open_: AbstractSet[int]) -> Iterator[tuple[bool, list[int]]]:
+    """The periods in runs of a bounded number of files: are these good, or is something of each open?"""
+    for as_filed, group in groupby(periods, lambda period: period not in open_):
+        run = list(group)
+        for start in range(0, len(run), _FILES_AT_ONCE):
+            yield as_filed, run[start : start + _FILES_AT_ONCE]
+
+
+def _days_of(hours: range) -> range:
+    return range(hours.start // HOURS_PER_DAY, -(-hours.stop // HOURS_PER_DAY))
+
+
+def _open_days(not_made: Open) -> set[int]:
+    return {hour // HOURS_PER_DAY for hour in not_made.hours} | not_made.days
 
 
 def _within(table: pa.Table, whole: Interval) -> pa.Table:
