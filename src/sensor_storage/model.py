@@ -9,6 +9,10 @@ DECODE_REVISION = 2
 """Version of the rules that turn a message into readings; raised when equal messages decode differently."""
 
 
+IMPORTED = "file:"
+"""With this begins the topic of a source that is an imported file; its digest follows."""
+
+
 class Series(NamedTuple):
     """One sensor of one asset, by the names its messages carry."""
 
@@ -38,6 +42,11 @@ class Source(NamedTuple):
     topic_id: str
     partition: int
     leader_epoch: int
+
+    @property
+    def is_import(self) -> bool:
+        """Is it a file that `backfill` took in, whose rows are the messages?"""
+        return self.topic.startswith(IMPORTED)
 
 
 class Address(NamedTuple):

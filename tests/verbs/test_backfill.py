@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sensor_storage.kafka.backfill import from_file
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.parquet import CheckedFile
 from sensor_storage.storage.readings import Readings
@@ -22,7 +21,7 @@ START = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp())
 def stored(layout: Layout) -> list[tuple[str, str, int, float]]:
     """Every reading in the hour files: asset, sensor, time in seconds, value."""
     rows = Readings.concat([CheckedFile(path).readings() for path in layout.hour_files()])
-    assert all(from_file(source) for source in rows.source.values)
+    assert all(source.is_import for source in rows.source.values)
     times = (rows.timestamp // 1_000_000).tolist()
     return sorted(
         (series.asset, series.sensor, time, value)
@@ -188,3 +187,59 @@ def test_a_file_of_the_service_itself_is_not_imported_under_another_address(
     done = run("backfill", str(path))
     assert done.code == 2
     assert "rebuild" in done.err
+
+
+def csv(path: Path, *rows: str, heading: str = "asset_id,sensor_name,timestamp,value") -> str:
+    path.write_text("\n".join([heading, *rows]))
+    return str(path)
+
+
+def test_a_word_in_a_column_of_numbers_is_a_text_and_the_others_stay_numbers(
+    run: Run, layout: Layout, tmp_path: Path
+) -> None:
+    rows = [f"007,{START + n},{'No Data' if n == 60_000 else n / 8}" for n in range(60_100)]
+    assert run("backfill", csv(tmp_path / "old.csv", *rows, heading="asset_id,ts,flow")).code == 0
+    (found,) = [CheckedFile(path).readings() for path in layout.hour_files() if "/16/" in str(path)]
+    assert found.series.tolist()[0].asset == "007"
+    assert found.text is not None
+    texts = {place: text for place, text in enumerate(found.text.tolist()) if text is not None}
+    assert list(texts.values()) == ["No Data"]
+    numbers = np.delete(found.value, list(texts))
+    assert not np.isnan(numbers).any()
+    assert np.isin(numbers * 8, range(60_100)).all()
+
+
+def test_cells_are_numbers_truths_texts_or_nothing_each_by_itself(
+    run: Run, layout: Layout, tmp_path: Path
+) -> None:
+    cells = ["1", " 2.5", "-3e2", "true", "FALSE", "open", "nan", ""]
+    rows = [f"a,s,{START + number},{cell}" for number, cell in enumerate(cells)]
+    assert run("backfill", "--skip-bad", csv(tmp_path / "old.csv", *rows)).code == 1
+    (path,) = layout.hour_files()
+    found = CheckedFile(path).readings()
+    assert found.value.tolist()[:5] == [1, 2.5, -300, 1, 0]
+    assert found.text is not None
+    assert found.text.tolist()[5:] == ["open"]
+
+
+def test_rows_with_more_or_fewer_cells_and_those_of_the_future_are_bad_rows_with_their_numbers(
+    run: Run, layout: Layout, tmp_path: Path
+) -> None:
+    future = START + 100 * 366 * 86_400
+    rows = [f"a,s,{START},1", f"a,s,{START},2,more", "a,s", f"a,s,{future},3", f"a,s,{START + 1},4"]
+    path = csv(tmp_path / "old.csv", *rows)
+    done = run("backfill", path)
+    assert done.code == 2
+    for words in (
+        "3 of 5 rows",
+        "row 2: 5 columns, and the heading has 4",
+        "row 3: 2 columns",
+        "row 4: the time",
+    ):
+        assert words in done.err
+    assert layout.staged_files() == []
+    assert run("backfill", "--skip-bad", path).code == 1
+    assert [value for *_, value in stored(layout)] == [1, 4]
+    again = run("backfill", "--skip-bad", "--json", path).lines()[-1]
+    assert (again["already"], again["readings"]) == (3, 0)
+    assert verify(layout, full=True).clean

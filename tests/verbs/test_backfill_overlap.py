@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sensor_storage.kafka.backfill import Backfill, Backfilled, from_file
+from sensor_storage.kafka.backfill import Backfill, Backfilled
 from sensor_storage.kafka.decoder import Decoder, DecodeSettings
+from sensor_storage.kafka.names import Aliases
 from sensor_storage.kafka.overlap import KafkaTimes, Stretches, joined
 from sensor_storage.model import Series
 from sensor_storage.storage.durable import Disk
@@ -46,7 +47,7 @@ def _times(layout: Layout, *, files: bool) -> list[int]:
     """The seconds of the stored readings that came from files, or from Kafka."""
     paths = [*layout.hour_files(), *(path for _, path in layout.staged_files())]
     rows = union([CheckedFile(path).readings() for path in paths])
-    kinds = [from_file(source) == files for source in rows.source.tolist() if source]
+    kinds = [source.is_import == files for source in rows.source.tolist() if source]
     return sorted((rows.timestamp[np.array(kinds)] // 1_000_000 - START).tolist())
 
 
@@ -137,7 +138,7 @@ def test_what_of_kafka_is_only_in_the_cold_store_wins_too(
 def test_an_import_that_dies_at_any_step_ends_as_one_that_did_not(
     tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sensor_storage.kafka.backfill._ROWS", 40)
+    monkeypatch.setattr("sensor_storage.kafka.file_rows.ROWS", 40)
     path = tmp_path / "old.ndjson"
     rows = [{"asset_id": "press-1", "timestamp": START + n, "t": n, "u": n} for n in range(130)]
     path.write_text("\n".join(map(json.dumps, rows)))
@@ -179,6 +180,8 @@ def _import(layout: Layout, disk: Disk, path: Path, worker: str) -> Backfilled:
         compression="zstd",
         known=Coverage(read_all_ledgers(layout)),
         covered=KafkaTimes(layout, lambda file: file, 60_000_000).cover,
+        aliases=Aliases(),
+        now=NOW,
     ).run(path, told=lambda _: None)
 
 

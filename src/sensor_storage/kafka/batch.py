@@ -21,7 +21,8 @@ def _no_headers(_row: int) -> Headers:
 class MessageBatch:
     """Messages of one topic, equally long columns, one row a message.
 
-    `timestamp` is Kafka's, in ms since 1970-01-01 UTC. `headers` is asked only for dead letters.
+    `timestamp` is Kafka's, in ms since 1970-01-01 UTC; for messages without one, negative, `now` tells what is too
+    far ahead, if it is known. `headers` is asked only for dead letters.
     """
 
     topic: str
@@ -31,6 +32,7 @@ class MessageBatch:
     key: list[bytes | None]
     value: list[bytes | None]
     headers: Callable[[int], Headers] = field(default=_no_headers)
+    now: int | None = None
 
     def __len__(self) -> int:
         """How many messages."""

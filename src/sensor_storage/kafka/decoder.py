@@ -106,18 +106,13 @@ class Decoder:
     def _surroundings(self, batch: MessageBatch, names: TopicNames) -> Surroundings:
         """Kafka's times in µs, and the latest time a reading may have.
 
-        A message without a Kafka timestamp (negative) has no time to judge by; it may be as late as the
-        calendar ends. Times beyond the calendar are cut to its end.
+        A message without a Kafka timestamp (negative), where the batch does not know what time it is either, may be
+        as late as the calendar ends. Times beyond the calendar are cut to its end.
         """
         kafka_ms = np.clip(batch.timestamp, -1, LATEST_MS)
-        latest = np.minimum(kafka_ms * 1000 + min(self._ahead, LATEST_MS * 1000), LATEST_MS * 1000 + 999)
-        return Surroundings(
-            batch,
-            names,
-            kafka_ms * 1000,
-            np.where(kafka_ms < 0, LATEST_MS * 1000 + 999, latest),
-            self._rules,
-        )
+        judged_ms = np.where(kafka_ms < 0, LATEST_MS if batch.now is None else batch.now, kafka_ms)
+        latest = np.minimum(judged_ms * 1000 + min(self._ahead, LATEST_MS * 1000), LATEST_MS * 1000 + 999)
+        return Surroundings(batch, names, kafka_ms * 1000, latest, self._rules)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sensor_storage.kafka.backfill import from_file
 from sensor_storage.model import MICROSECONDS_PER_HOUR, SensorHour, Series
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.parquet import CheckedFile
@@ -74,7 +73,7 @@ class KafkaTimes:
             return joined([], self._reach)
         for group in file.groups():
             rows = file.rows(group.start, group.stop)
-            kafka = np.array([not from_file(source) for source in rows.source.values], np.bool_)
+            kafka = np.array([not source.is_import for source in rows.source.values], np.bool_)
             times = rows.timestamp[rows.source.lookup(kafka, np.bool_(False))]
             parts.append(joined([Stretches(times, times)], self._reach))
         return joined(parts, self._reach)

@@ -17,6 +17,10 @@ MAX_TRACED_ROWS = 4_000_000
 _MAX_FILES = 3
 _FEW = 20
 _REPAIR = "run `sensor-storage verify --repair`: Kafka may still have the messages"
+_IMPORT = (
+    "import that file again by `sensor-storage backfill`; if its hours were uploaded, `sensor-storage rebuild` with"
+    " COLD_STORE_URL finds them"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +80,8 @@ class Trace:
         named = gaps.words(self._letters_in(item), answered, self._files) if few else []
         kind: FindingKind = "missing" if item.missing else "double" if item.surplus else "changed"
         where = gaps.where or span_name(item.source, item.start, item.stop)
-        return Finding(kind, where, "; ".join([*words, *named]), _REPAIR)
+        hint = _IMPORT if item.source.is_import else _REPAIR
+        return Finding(kind, where, "; ".join([*words, *named]), hint)
 
     def _rows(self, item: Difference) -> _Rows:
         parts = self._parts.get(item.source, [])

@@ -5,7 +5,6 @@ import msgspec
 from sensor_storage.config import Settings
 from sensor_storage.consuming import build_decoder, build_log_reader
 from sensor_storage.kafka.against import Against, AgainstKafka, PartitionAgainst
-from sensor_storage.kafka.backfill import from_file
 from sensor_storage.kafka.topics import TopicDirectory
 from sensor_storage.main import build_files
 from sensor_storage.storage.findings import with_names
@@ -38,7 +37,7 @@ def compare_with_kafka(output: Output, settings: Settings, layout: Layout) -> Ag
             told = messages
             output.progress({"messages": messages}, f"{messages:,} messages compared …")
 
-    entries = [entry for entry in entries_now(layout) if not from_file(entry.source)]
+    entries = [entry for entry in entries_now(layout) if not entry.source.is_import]
     ids = TopicDirectory(settings.kafka.client_properties()).ids(
         sorted({entry.source.topic for entry in entries})
     )

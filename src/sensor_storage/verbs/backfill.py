@@ -8,8 +8,9 @@ from typing import Literal, TypeAlias
 
 import click
 
+from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
-from sensor_storage.consuming import build_decoder, layout_of
+from sensor_storage.consuming import build_decoder, decode_settings, layout_of
 from sensor_storage.errors import Usage
 from sensor_storage.kafka.backfill import Backfill, Backfilled
 from sensor_storage.kafka.overlap import KafkaTimes
@@ -128,6 +129,8 @@ def _build(settings: Settings, layout: Layout, room: Room, reach_us: int | None)
         compression=settings.storage.parquet_compression,
         known=Coverage(read_all_ledgers(layout)),
         covered=covered,
+        aliases=decode_settings(settings).aliases,
+        now=SystemClock().now(),
     )
 
 
@@ -152,7 +155,8 @@ def _import(
         done = backfill.run(
             path, asset=asset, store=not dry_run, told=told if dry_run else _then_room(told, room)
         )
-        output.item({"file": str(path), **asdict(done)}, _line(path, done))
+        counts = {name: value for name, value in asdict(done).items() if name != "no_rows"}
+        output.item({"file": str(path), **counts}, _line(path, done))
         for name in _SUMS:
             setattr(whole, name, getattr(whole, name) + getattr(done, name))
     if not dry_run:
@@ -182,7 +186,7 @@ def _teller(output: Output, path: Path, verb: str) -> _Told:
 def _line(path: Path, done: Backfilled) -> str:
     parts = [f"{path}   {done.rows:,} rows   {done.readings:,} readings"]
     if done.already:
-        parts.append(f"{done.already:,} rows were imported before")
+        parts.append(f"{done.already:,} rows were imported or left out before")
     if done.overlapping:
         parts.append(f"{done.overlapping:,} readings left out: Kafka covers their time")
     if done.bad:
