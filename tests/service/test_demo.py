@@ -51,3 +51,22 @@ def test_a_killed_broker_is_started_again_and_its_readings_go_on(demo: "subproce
     assert any("Apache Kafka had ended" in line for line in lines)
     while received(lines) <= before:
         pass
+
+
+def test_a_second_demo_in_the_same_folder_is_refused_and_the_first_goes_on(
+    demo: "subprocess.Popen[str]", tmp_path: Path
+) -> None:
+    assert demo.stdout
+    lines = iter(demo.stdout)
+    before = received(lines)
+    identity = (tmp_path / "demo" / "kafka" / "broker.json").read_text()
+    second = subprocess.run(
+        [sys.executable, "-m", "sensor_storage", "demo", "--data", str(tmp_path / "demo")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (second.returncode, "a demo runs in" in second.stderr) == (5, True)
+    assert (tmp_path / "demo" / "kafka" / "broker.json").read_text() == identity
+    while received(lines) <= before:
+        pass

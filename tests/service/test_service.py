@@ -2,6 +2,7 @@
 
 import json
 import random
+import socket
 import time
 from pathlib import Path
 
@@ -89,6 +90,17 @@ def test_a_second_service_on_one_directory_refuses_and_names_the_first(
         second = service.run("run")
         assert second.returncode == 5
         assert "is in use by the service with process id" in second.stderr
+
+
+def test_a_service_whose_port_somebody_has_ends_before_it_reads_and_says_who_has_it(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        service = Service(tmp_path / "data", "127.0.0.1:1", "x-", SERVICE_PORT=port)
+        ended = service.run("run")
+    assert ended.returncode == 2
+    assert f"listen on 127.0.0.1:{port}" in ended.stderr
+    assert "SERVICE_PORT" in ended.stderr
+    assert not list(service.layout.run.glob("ingest*"))
 
 
 def test_a_broker_that_is_gone_is_told_of_and_when_it_is_back_nothing_is_missing(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The API's process: one uvicorn server on one address, until told to stop."""
 
-import errno
 import os
 import socket
 import sys
@@ -8,10 +7,10 @@ from asyncio import get_running_loop
 from collections.abc import Callable
 from threading import Event, Thread
 
-import psutil
 import uvicorn
 
 from sensor_storage.aggregation.files import Parameters
+from sensor_storage.api.address import listening_at
 from sensor_storage.api.alive import tell_while_it_turns
 from sensor_storage.api.app import create_app
 from sensor_storage.api.keys import KeyRing
@@ -21,7 +20,6 @@ from sensor_storage.api.tls import Certificate, keep_fresh
 from sensor_storage.clock import Clock
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.cold.store import ColdStore
-from sensor_storage.errors import Usage
 from sensor_storage.log import get
 from sensor_storage.storage.alive import Alive
 from sensor_storage.storage.layout import Layout
@@ -59,7 +57,7 @@ def serve(
     """
     context = certificate.context() if certificate else None
     sys.setswitchinterval(_SWITCH_SECONDS)
-    with _bound(host, port) as listener:
+    with listening_at(host, port) as listener:
         taken = int(listener.getsockname()[1])
         app = create_app(
             layout,
@@ -125,33 +123,3 @@ def _end(server: uvicorn.Server, stop: Event) -> None:
 def _repeat(act: Callable[[], None], stop: Event) -> None:
     while not stop.wait(_KEEP_UP_SECONDS):
         act()
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    """A listening socket at the address."""
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=128)
-    except OSError as error:
-        raise Usage(
-            f"listen on {host}:{port}: {error.strerror or error}", hint=_hint(error, host, port)
-        ) from error
-
-
-def _hint(error: OSError, host: str, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"{_holder(port)} has the port; end it, or set SERVICE_PORT to a free one"
-    if error.errno == errno.EACCES:
-        return "set SERVICE_PORT to 1024 or above: lower ports need a privilege"
-    return f"set SERVICE_HOST to an address of this machine in place of {host}: 127.0.0.1, or 0.0.0.0 for all"
-
-
-def _holder(port: int) -> str:
-    """Which process has the port, as far as this user may know."""
-    try:
-        for link in psutil.net_connections(kind="tcp"):
-            if link.status == psutil.CONN_LISTEN and link.laddr[1:] == (port,) and link.pid:
-                return f"process {link.pid} ({psutil.Process(link.pid).name()})"
-    except (psutil.Error, OSError):
-        pass
-    return f"another process (`ss -ltnp 'sport = :{port}'` tells which)"

@@ -13,15 +13,19 @@ from sensor_storage.demo.azurite import Azurite
 from sensor_storage.demo.broker import EmbeddedBroker
 from sensor_storage.demo.demo import DemoPlant, DemoService, LiveLine
 from sensor_storage.demo.kafka_jars import cache_folder
+from sensor_storage.errors import Owned
 from sensor_storage.stopping import until_told
+from sensor_storage.storage.durable import Lock
 from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.ownership import alone
 
 EPILOG = """\b
 Examples:
   sensor-storage demo                      in ./demo-data, until Ctrl-C
   sensor-storage demo --data /tmp/plant --seconds 60
 
-The data stays; start it again and it goes on. Exit codes: 0 ended as told; 1 could not start."""
+The data stays; start it again and it goes on. Exit codes: 0 ended as told; 1 could not start; 5 a demo runs in
+that folder already."""
 _LINE_SECONDS = 1.0
 _BROKER = {"message.max.bytes": str(32 << 20)}
 """Waveforms are welcome; by itself Kafka takes messages of one megabyte."""
@@ -56,7 +60,11 @@ def command(data: Path, port: int | None, seconds: float | None, past: int, *, e
     click.echo("starting Apache Kafka …", err=True)
     cache = cache_folder(os.environ)
     azurite = Azurite(data / "azurite", cache=cache) if emulator else None
-    with EmbeddedBroker(data / "kafka", properties=_BROKER, cache=cache) as broker, azurite or nullcontext():
+    with (
+        _only_one(layout),
+        EmbeddedBroker(data / "kafka", properties=_BROKER, cache=cache) as broker,
+        azurite or nullcontext(),
+    ):
         environment = _environment(layout, broker.bootstrap_servers, port) | _cold(data, azurite)
         service = DemoService(environment, data / "service.log")
         plant = DemoPlant(broker.bootstrap_servers, clock, past_seconds=past)
@@ -77,13 +85,25 @@ def command(data: Path, port: int | None, seconds: float | None, past: int, *, e
                     _show(f"the service had ended; started again with process id {service.pid}", final=True)
                 if line.writer not in {0, writer}:
                     writer = line.writer
-                    _show(f"kill -9 {writer}   # the writer; received = stored all the while", final=True)
+                    _show(
+                        f"the writer is process {writer}: kill -9 it, and see that nothing is lost",
+                        final=True,
+                    )
                 _show(line.text())
         finally:
             click.echo("\nending …", err=True)
             acknowledged = plant.stop()
             service.stop()
     click.echo(f"{acknowledged:,} messages were published; the data is in {data}")
+
+
+def _only_one(layout: Layout) -> Lock:
+    """Hold the directory's demo. Owned while another runs in it."""
+    try:
+        return alone(layout, "demo")
+    except Owned:
+        hint = "end that one, or name another folder by --data"
+        raise Owned(f"a demo runs in {layout.root} already", hint=hint) from None
 
 
 def _environment(layout: Layout, bootstrap_servers: str, port: int) -> dict[str, str]:

@@ -6,6 +6,7 @@ from functools import partial
 import click
 
 from sensor_storage import log
+from sensor_storage.api.address import listening_at
 from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
 from sensor_storage.consuming import layout_of, member_name
@@ -56,6 +57,10 @@ def command(
     disk = Disk(layout.root)
     disk.check_one_file_system([layout.raw, layout.staging, layout.dead_letters, layout.ledger, layout.run])
     with own(layout, wait_seconds=_TAKE_OVER_SECONDS) as lock:
+        if "api" in (roles or ROLES):
+            listening_at(
+                settings.service.host, settings.service.port
+            ).close()  # of a service that ends, nothing is begun
         disk.clear_aside()
         ingest = [f"ingest-{number}" for number in range(ingest_workers or settings.ingest.workers)]
         wanted = roles or tuple(role for role in ROLES if role != "cold" or needs_cold_worker(settings))
