@@ -67,6 +67,13 @@ def test_reason_topic_and_address_narrow_the_dead_letters(send: Send, layout: La
         assert _offsets(send("GET", "/dead-letters", params=asked).json()) == expected, asked
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", "/dead-letters"), ("POST", "/dead-letters/replay")])
+def test_a_reason_there_is_not_is_refused_with_those_there_are(send: Send, method: str, path: str) -> None:
+    answer = send(method, path, params={"reason": "zzz"})
+    assert answer.status_code == 422
+    assert "bad_timestamp" in answer.json()["detail"]
+
+
 def test_a_long_payload_is_told_whole_only_where_that_is_asked_for(send: Send, layout: Layout) -> None:
     keep_dead_letters(layout, [dead_letter(1, value=b"x" * 50_000), dead_letter(2, value=b"\xff" * 50_000)])
     binary, text = send("GET", "/dead-letters").json()["dead_letters"]

@@ -84,6 +84,17 @@ def test_a_parameter_the_address_does_not_take_is_refused_with_those_it_takes(
     assert problem.hint.endswith(takes)
 
 
+@pytest.mark.parametrize("body", ["{bad", '{"dry_run": true}', "dry_run=true"])
+def test_parameters_sent_as_a_body_are_refused_rather_than_passed_over(send: Send, body: str) -> None:
+    problem = check_problem(send("POST", "/cleanup/trigger", content=body), 422)
+    assert problem.hint == "/cleanup/trigger takes dry_run, wait; give them behind a question mark"
+
+
+@pytest.mark.parametrize("path", ["/upload/trigger/9", "/storage/flush/9", "/dead-letters/replay/9"])
+def test_a_job_nobody_knows_is_told_with_how_to_begin_one(send: Send, path: str) -> None:
+    assert "a POST begins one" in check_problem(send("GET", path), 404).hint
+
+
 def test_every_address_takes_what_it_is_documented_to_and_only_probes_prometheus_and_pages_anything(
     send: Send,
 ) -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from sensor_storage.api.access import ChangesAllowed
 from sensor_storage.api.errors import Problem
-from sensor_storage.api.jobs import Job, Jobs, Report, TooManyJobs
+from sensor_storage.api.jobs import Job, Jobs, Report, TooManyJobs, no_such_job
 from sensor_storage.api.query import invalid
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.cold.store import PAGE, Blob, ColdStore, Page, check_prefix
@@ -32,7 +32,7 @@ class Uploaded(BaseModel):
 
     uploaded: int = Field(default=0, description="Blobs written.")
     unchanged: int = Field(default=0, description="Files whose content the store had already.")
-    merged: int = Field(default=0, description="Blobs that others had written too, united with ours.")
+    merged: int = Field(default=0, description="Blobs that had other content, united with the file's.")
     adopted_rows: int = Field(default=0, description="Readings of others that came here by that.")
     bytes: int = 0
     failed: int = Field(default=0, description="Files that are tried again later.")
@@ -285,7 +285,7 @@ def _start(jobs: Jobs) -> Job:
 def _found(jobs: Jobs, number: int) -> Job:
     job = jobs.find(number)
     if job is None:
-        raise Problem(404, "no-such-job", "There is no such job", f"no job has the number {number}")
+        raise no_such_job(f"no job has the number {number}")
     return job
 
 

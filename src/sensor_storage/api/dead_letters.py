@@ -13,9 +13,10 @@ from pydantic import BaseModel, Field
 
 from sensor_storage.api.access import ChangesAllowed
 from sensor_storage.api.errors import Problem
-from sensor_storage.api.jobs import Job, Jobs, TooManyJobs
+from sensor_storage.api.jobs import Job, Jobs, TooManyJobs, no_such_job
 from sensor_storage.api.parameters import MAX_INT32, MAX_INT64
 from sensor_storage.api.query import invalid
+from sensor_storage.kafka.refusal import Reason
 from sensor_storage.model import Address
 from sensor_storage.storage.dead_letter_words import chosen_by, record_of, replayed
 from sensor_storage.storage.dead_letters import DeadLetter, dead_letters_by_file
@@ -87,7 +88,7 @@ class ReplayJob(BaseModel):
     report: Replayed | None = None
 
 
-Reason = Annotated[str | None, Query(description="Only those of this reason.")]
+ByReason = Annotated[Reason | None, Query(description="Only those of this reason.")]
 Topic = Annotated[str | None, Query(description="Only those of this topic.")]
 
 
@@ -99,7 +100,7 @@ def routes(layout: Layout, changes_allowed: ChangesAllowed) -> APIRouter:
     @router.get("/dead-letters")
     def dead_letters(
         *,
-        reason: Reason = None,
+        reason: ByReason = None,
         topic: Topic = None,
         partition: Annotated[
             int | None, Query(ge=0, le=MAX_INT32, description="Only those of this partition.")
@@ -140,7 +141,7 @@ def routes(layout: Layout, changes_allowed: ChangesAllowed) -> APIRouter:
     async def replay(
         response: Response,
         *,
-        reason: Reason = None,
+        reason: ByReason = None,
         topic: Topic = None,
         dry_run: Annotated[bool, Query(description="Only tell what would become of them.")] = False,
         wait: Annotated[
@@ -167,7 +168,7 @@ def routes(layout: Layout, changes_allowed: ChangesAllowed) -> APIRouter:
         """How far a replay is that was not waited for."""
         found = jobs.find(job)
         if found is None:
-            raise Problem(404, "no-such-job", "There is no such job", f"no replay has the number {job}")
+            raise no_such_job(f"no replay has the number {job}")
         return _told(found)
 
     return router

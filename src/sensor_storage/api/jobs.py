@@ -9,6 +9,8 @@ from itertools import count
 from threading import Lock, Thread
 from typing import Any
 
+from sensor_storage.api.errors import Problem
+
 _KEPT_JOBS = 32
 _MAX_RUNNING = 4
 
@@ -17,6 +19,12 @@ Report = Mapping[str, Any]
 
 class TooManyJobs(Exception):
     """As many jobs run as may."""
+
+
+def no_such_job(detail: str) -> Problem:
+    """The answer to whoever looks for a job that is not known, or not any more."""
+    hint = f"the last {_KEPT_JOBS} since the service began are known; a POST begins one and names it"
+    return Problem(404, "no-such-job", "There is no such job", detail, hint=hint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,7 @@ def accepted(accept: str) -> Format:
         "not-acceptable",
         "There is no answer of that kind",
         f"Accept: {accept} names none of the formats there are",
-        hint=f"ask for one of {', '.join(MEDIA_TYPES.values())}, or set format=",
+        hint=f"ask for one of {', '.join(dict.fromkeys(MEDIA_TYPES.values()))}, or set format=",
     )
 
 

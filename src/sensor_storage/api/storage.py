@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from sensor_storage.api.access import ChangesAllowed
 from sensor_storage.api.errors import Problem
-from sensor_storage.api.jobs import Job, Jobs, Report, TooManyJobs
+from sensor_storage.api.jobs import Job, Jobs, Report, TooManyJobs, no_such_job
 from sensor_storage.api.judgement import age_seconds
 from sensor_storage.api.snapshot import Meter, Sizes, Snapshot, oldest_unsafe_hour, take_snapshot
 from sensor_storage.clock import Clock
@@ -179,7 +179,7 @@ def routes(layout: Layout, clock: Clock, meter: Meter, changes_allowed: ChangesA
         """How far a flush is that was not waited for."""
         found = jobs.find(job)
         if found is None:
-            raise Problem(404, "no-such-job", "There is no such job", f"no flush has the number {job}")
+            raise no_such_job(f"no flush has the number {job}")
         return _told(found)
 
     return router
