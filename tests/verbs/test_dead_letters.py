@@ -6,7 +6,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from sensor_storage.kafka.decoder import Decoder, DecodeSettings
 from sensor_storage.kafka.refusal import Reason
+from sensor_storage.kafka.replay import Replay
 from sensor_storage.model import Address
 from sensor_storage.storage.dead_letters import DeadLetter, DeadLetterSizes
 from sensor_storage.storage.durable import Disk
@@ -278,3 +280,22 @@ def test_the_room_that_letters_take_is_what_their_files_take(layout: Layout) -> 
     for number in range(3):
         keep_dead_letters(layout, [dead_letter(number)], number=number)
         assert sizes.total() == sum(path.stat().st_size for path in layout.dead_letter_files())
+
+
+def test_a_letter_that_comes_in_the_middle_of_a_replay_is_left_for_another_time(consumed: Layout) -> None:
+    """Nobody looked whether the ledger answers for it: Kafka may deliver its message again."""
+
+    def chosen(letter: DeadLetter) -> bool:
+        if letter.address.offset == min(LETTERS):
+            keep_dead_letters(consumed, [dead_letter(50)], number=2)
+        return True
+
+    done = Replay(
+        layout=consumed,
+        disk=Disk(consumed.root),
+        decode=Decoder(DecodeSettings(topic_pattern="^.*")).decode,
+        names=lambda: StagedName(int(NOW * 1000), "replay", 0, 0),
+        compression="zstd",
+        damaged=print,
+    ).run(chosen)
+    assert (done.letters, done.unreadable) == (3, 3)

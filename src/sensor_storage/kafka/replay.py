@@ -70,9 +70,9 @@ class Replay:
 
     def run(self, chosen: Callable[[DeadLetter], bool], *, dry_run: bool = False) -> Replayed:
         """Replay the chosen letters; a dry run only says what would become of them."""
-        done = self._readings_already(chosen)  # 1
+        waiting = self._waiting(chosen)  # 1
         for letters in dead_letters_by_file(self._layout, lambda _: None):
-            fresh = [letter for letter in letters if chosen(letter) and letter.address not in done]
+            fresh = [letter for letter in letters if letter.address in waiting]
             for source, mine in _by_source(fresh):
                 readings, replays = self._decoded(source, mine)  # 2
                 self._rows.append(readings)
@@ -86,12 +86,11 @@ class Replay:
             self._publish()
         return self.outcome
 
-    def _readings_already(self, chosen: Callable[[DeadLetter], bool]) -> set[Address]:
-        """The chosen letters that are not to be replayed; each is counted."""
+    def _waiting(self, chosen: Callable[[DeadLetter], bool]) -> set[Address]:
+        """The chosen letters that are to be replayed; all are counted. What comes later is for another time."""
         entries = entries_now(self._layout)
         answered = Coverage(entry for entry in entries if entry.fate == "consumed")
         known = {Address(entry.source, entry.start) for entry in entries if entry.fate == "replayed"}
-        done: set[Address] = set()
         open_offsets: dict[Source, list[int]] = {}
         for letters in dead_letters_by_file(self._layout, self._damaged):
             for letter in filter(chosen, letters):
@@ -99,24 +98,19 @@ class Replay:
                 source, offset = letter.address
                 if letter.address in known:
                     self.outcome.already += 1
-                    done.add(letter.address)
                 elif letter.address not in answered:
                     self.outcome.pending += 1
-                    done.add(letter.address)
                 else:
                     open_offsets.setdefault(source, []).append(offset)
         if not open_offsets:
-            return done
+            return set()
         elements = Elements({source: np.array(offsets, np.int64) for source, offsets in open_offsets.items()})
         stored_rows(self._layout, elements.add)
-        stored = {
-            Address(source, offset)
-            for source, offsets in open_offsets.items()
-            for offset in offsets
-            if elements.of(source, offset)
-        }  # a death kept the letter and not its segment, and after the fix the message was consumed again
+        asked = {Address(source, offset) for source, offsets in open_offsets.items() for offset in offsets}
+        stored = {address for address in asked if elements.of(*address)}
+        # a death kept the letter and not its segment, and after the fix the message was consumed again
         self.outcome.already += len(stored)
-        return done | stored
+        return asked - stored
 
     def _publish(self) -> None:
         if self._replays:

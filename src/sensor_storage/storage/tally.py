@@ -171,12 +171,15 @@ class SourceTally:
                 yield from _exact(source, entry.start, entry.stop, self._told([entry]), self._found([entry]))
 
     def stored(self) -> Counts:
-        """What the tree holds of it; of trusted files the messages are known only from the ledger."""
+        """What the tree holds of it; of trusted files the messages are known only from the ledger.
+
+        Dead letters come a moment before the entry that answers for them, and are pending until then.
+        """
         known = self._told(self.entries).messages if self._trusted_readings else int(self._messages.sum())
         return Counts(
             known,
             int(self._readings.sum()) + self._trusted_readings,
-            int(self._letters.sum()),
+            int(self._letters[self._depth > 0].sum()),
             (int(self._hashes.sum(dtype=np.uint64)) + self._trusted_hashes) % _HASH_MODULUS,
         )
 
