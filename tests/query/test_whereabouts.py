@@ -22,3 +22,14 @@ def test_of_a_message_with_very_many_readings_the_first_are_listed_and_any_can_b
         assert (one.count, [reading.index for reading in one.readings]) == (1, [many - 1])
         assert queries.where(SOURCE.topic, SOURCE.partition, 1, many).count == 0
         compactor(layout).run_once(NOW, NOW, flush=True)
+
+
+def test_a_reading_in_the_middle_of_its_merge_counts_once(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "data" / "raw")
+    stage(layout, readings_of(range(2), fields=3), number=0, start=0, stop=2)
+    segment = {path: path.read_bytes() for _, path in layout.staged_files()}
+    compactor(layout).run_once(NOW, NOW, flush=True)
+    for path, content in segment.items():  # merged, and not yet removed
+        path.write_bytes(content)
+    found = Queries(layout, ManualClock(NOW)).where(SOURCE.topic, SOURCE.partition, 1)
+    assert (found.count, sorted(reading.index for reading in found.readings)) == (3, [0, 1, 2])

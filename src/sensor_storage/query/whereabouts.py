@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.errors import Damaged
@@ -23,6 +24,8 @@ from sensor_storage.storage.readings import Readings
 
 MAX_READINGS: Final = 1_000
 """So many are listed of a message: a waveform has millions."""
+
+_NONE: Final = np.zeros(0, np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +50,17 @@ class Whereabouts:
     dead_letter: bool = False
     readings: list[Placed] = field(default_factory=list)
     count: int = 0
+    _seen: dict[str, NDArray[np.int32]] = field(default_factory=dict)
 
     def add(self, rows: Readings, path: Path) -> None:
-        """Take in readings of the message, which are in this file."""
+        """Take in readings of the message, which are in this file; one being merged is in two and counts once."""
+        fresh = np.zeros(len(rows), np.bool_)
+        for code, source in enumerate(rows.source.values):
+            seen = self._seen.get(source.topic_id, _NONE)
+            new = (rows.source.codes == code) & ~np.isin(rows.index, seen)
+            self._seen[source.topic_id] = np.concatenate([seen, rows.index[new]])
+            fresh |= new
+        rows = rows.where(fresh)
         self.count += len(rows)
         self.readings += islice(_placed(rows, path), MAX_READINGS - len(self.readings))
 
