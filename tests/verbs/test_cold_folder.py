@@ -259,6 +259,21 @@ def content(root: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
+@pytest.mark.usefixtures("uploaded")
+@pytest.mark.parametrize("into", ["", "raw", "raw/new"])
+def test_copies_are_not_put_into_the_tree_they_are_of(run: Run, layout: Layout, into: str) -> None:
+    before = content(layout.root)
+    done = run("restore", "--into", str(layout.root / into))
+    assert (done.code, "is in the data directory" in done.err) == (2, True)
+    assert content(layout.root) == before
+
+
+@pytest.mark.usefixtures("uploaded")
+def test_a_time_that_ends_before_it_begins_is_refused(run: Run) -> None:
+    done = run("restore", "--from", "2026-11-28", "--to", "2026-11-27")
+    assert (done.code, "is not before --to" in done.err) == (2, True)
+
+
 @pytest.mark.parametrize("instead", ["nothing", "an empty folder"])
 @pytest.mark.parametrize("verb", ["restore", "restore --dry-run", "restore --into week"])
 def test_files_come_back_only_from_the_folder_they_went_to(

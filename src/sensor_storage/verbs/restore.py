@@ -89,7 +89,17 @@ def command(
         if assets or start or stop or into or thaw:
             raise Usage("--rewind takes all of a disk", hint="leave out the other options")
         return _rewind(output, settings, _needed(settings), service, dry_run=dry_run)
+    if start and stop and start >= stop:
+        raise Usage(
+            f"--from {start:%Y-%m-%d %H:%M} is not before --to {stop:%Y-%m-%d %H:%M}",
+            hint="give --from first",
+        )
     layout = data_layout(settings)
+    if into and layout.root in (into.absolute(), *into.absolute().parents):
+        raise Usage(
+            f"--into {into} is in the data directory",
+            hint="name a folder elsewhere, or leave it out: the files go back in their place",
+        )
     settings = with_store_told(settings, layout)
     store = _needed(settings)
     _check(store)
