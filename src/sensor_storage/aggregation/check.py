@@ -159,7 +159,7 @@ def _due(catalog: AggregateCatalog, series: Series, stale: Iterable[Spanned]) ->
 
 def _place(layout: Layout, key: Spanned) -> str:
     level: Level = "minute" if key.span == "hour" else "hour"
-    return layout.relative(layout.aggregate_file(key.series, level, period_start(level, key.number)))
+    return layout.aggregate_name(key.series, level, period_start(level, key.number))
 
 
 def _paths(layout: Layout, asset: AssetFiles) -> list[Path]:

@@ -164,10 +164,10 @@ class Cleaner:
             while files := self._catalog.aggregates.files_after(level, before, place):
                 place = (files[-1].series, files[-1].period)
                 for one in files:
-                    path = self._layout.aggregate_file(one.series, level, period_start(level, one.period))
+                    name = self._layout.aggregate_name(one.series, level, period_start(level, one.period))
                     removal = Removal(level, *one.series, one.period, one.digest)
                     end = period_bounds(level, one.period)[1]
-                    yield Candidate(self._layout.relative(path), removal, one.size_bytes, end)
+                    yield Candidate(name, removal, one.size_bytes, end)
 
     def _oldest(self, now: float) -> Iterator[Candidate]:
         hour = -(1 << 62)
@@ -180,7 +180,7 @@ class Cleaner:
 
     def _raw(self, key: SensorHour, digest: str, size: int, last: int) -> Candidate:
         removal = Removal("raw", *key.series, key.hour, digest)
-        return Candidate(self._layout.relative(self._layout.hour_file(key)), removal, size, last)
+        return Candidate(self._layout.hour_name(key), removal, size, last)
 
     def _clean(self, batch: Sequence[Candidate], report: CleanupReport, *, dry_run: bool) -> None:
         """Steps 2 and 3 for some candidates."""

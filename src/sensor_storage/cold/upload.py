@@ -424,10 +424,8 @@ class Uploader:
 
     def _name(self, due: Due) -> str:
         if due.level == "raw":
-            path = self._layout.hour_file(SensorHour(due.series, due.period))
-        else:
-            path = self._layout.aggregate_file(due.series, due.level, period_start(due.level, due.period))
-        return self._layout.relative(path)
+            return self._layout.hour_name(SensorHour(due.series, due.period))
+        return self._layout.aggregate_name(due.series, due.level, period_start(due.level, due.period))
 
 
 def _digest_of_blob(name: str, copy: Path) -> str:

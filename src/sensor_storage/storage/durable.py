@@ -214,6 +214,8 @@ class Disk:
         wanted, way = {*self._to_sync}, set()
         for directory in directories:
             wanted.add(directory)
+            if directory in self._durable:
+                continue
             for folder in itertools.takewhile(
                 lambda path: path not in self._durable, (directory, *directory.parents)
             ):
@@ -294,8 +296,10 @@ class PosixSteps:
 
     def make_directories(self, path: Path) -> list[Path]:
         """Create what is missing."""
-        missing = list(itertools.takewhile(lambda folder: not folder.exists(), (path, *path.parents)))
-        path.mkdir(parents=True, exist_ok=True)
+        missing: list[Path] = []
+        if not path.is_dir():
+            missing += itertools.takewhile(lambda folder: not folder.exists(), (path, *path.parents))
+            path.mkdir(parents=True, exist_ok=True)
         if self._file_system is None and _LIBC is not None:
             self._file_system = os.open(self._root, os.O_RDONLY)
             weakref.finalize(self, os.close, self._file_system)

@@ -215,7 +215,7 @@ def check_hour_file(
         return [damaged(where, path, error)]
     key = SensorHour(*footer.sensor_hour)
     if layout.hour_file(key) != path:
-        right = layout.relative(layout.hour_file(key))
+        right = layout.hour_name(key)
         checks.findings.append(Finding("misplaced", where, f"is the file of {right}", "move it there"))
     described = HourFile(
         key=key,

@@ -113,13 +113,22 @@ class Layout:
 
     def hour_file(self, key: SensorHour) -> Path:
         """The one file of a sensor-hour."""
+        return Path(f"{self.root}/{self.hour_name(key)}")
+
+    def hour_name(self, key: SensorHour) -> str:
+        """The same below the data directory: the name of its blob."""
         asset, sensor = encode_name(key.series.asset), encode_name(key.series.sensor)
-        return Path(f"{self.raw}/{asset}/{key.start:%Y/%m/%d/%H}/{sensor}.parquet")
+        return f"{self.raw.name}/{asset}/{key.start:%Y/%m/%d/%H}/{sensor}.parquet"
 
     def aggregate_file(self, series: Series, level: str, start: datetime) -> Path:
         """The file of a level's windows in the hour (minutes), day (hours) or month (days) from `start`."""
+        return Path(f"{self.root}/{self.aggregate_name(series, level, start)}")
+
+    def aggregate_name(self, series: Series, level: str, start: datetime) -> str:
+        """The same below the data directory: the name of its blob."""
         asset, sensor = encode_name(series.asset), encode_name(series.sensor)
-        return Path(f"{self.aggregated}/{asset}/{start:{_AGGREGATE_FOLDERS[level]}}/{sensor}_{level}.parquet")
+        folder = f"{self.aggregated.name}/{asset}/{start:{_AGGREGATE_FOLDERS[level]}}"
+        return f"{folder}/{sensor}_{level}.parquet"
 
     def asset_folder(self, asset: str) -> Path:
         """Where all hour files of an asset are."""

@@ -64,9 +64,7 @@ class SetAside:
             lost = [hour for hour in lost if not self._layout.hour_file(hour).exists()]
             for hour in lost:
                 self._unfold(hour.series.asset, hour.hour, hour.hour)
-            self._catalog.receipts.distrust(
-                self._layout.relative(self._layout.hour_file(hour)) for hour in lost
-            )
+            self._catalog.receipts.distrust(self._layout.hour_name(hour) for hour in lost)
             self._catalog.forget(lost)
 
     def from_request(self, files: Iterable[Any]) -> list[tuple[str, str]]:

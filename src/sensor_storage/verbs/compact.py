@@ -82,7 +82,7 @@ def _plan(output: Output, layout: Layout) -> int:
     output.items(
         (
             {
-                "file": layout.relative(layout.hour_file(hour)),
+                "file": layout.hour_name(hour),
                 "asset": hour.series.asset,
                 "sensor": hour.series.sensor,
                 "staged_rows": rows,
