@@ -1,5 +1,7 @@
 """Windows: the same answer wherever the readings stand, from the first segment to the last aggregate."""
 
+import shutil
+import sqlite3
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +16,15 @@ from hypothesis import strategies as st
 from sensor_storage.aggregation.files import read_aggregate, to_table
 from sensor_storage.aggregation.windows import LEVELS, WIDTH, Level
 from sensor_storage.clock import ManualClock
-from sensor_storage.model import Series
+from sensor_storage.cold.directory import DirectoryStore
+from sensor_storage.cold.files import ColdFiles
+from sensor_storage.model import SensorHour, Series
 from sensor_storage.query.queries import Queries
 from sensor_storage.query.question import Interval, Question
 from sensor_storage.storage.layout import Layout
 from support.aggregates import (
     DAY,
+    LATER,
     SECOND,
     SERIES,
     Reading,
@@ -30,6 +35,7 @@ from support.aggregates import (
     many_readings,
     readings_at,
 )
+from support.cold import Plant
 from support.trees import stage
 
 HOUR = 3600 * SECOND
@@ -163,3 +169,38 @@ def test_an_answer_over_all_sensors_says_so_when_there_is_no_catalog(tmp_path: P
     assert "rebuild" in everything.warnings[0]
     named = Question(("press-1",), ("temperature",), THREE_DAYS, "raw")
     assert Queries(layout, ManualClock()).answer(named).warnings == []
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu"])
+@pytest.mark.parametrize("left", ["aggregates here, and no catalog", "aggregates in the cold store"])
+def test_aggregates_answer_on_when_the_readings_they_are_of_are_lost(
+    tmp_path: Path, left: str, zone: str
+) -> None:
+    store = DirectoryStore(tmp_path / "cold")
+    plant = Plant(tmp_path, store)
+    rows = [Reading(DAY + number * 1_800 * SECOND, float(number)) for number in range(100)]
+    stage(plant.layout, readings_at(rows, range(100)), number=1, start=0, stop=100)
+    plant.all_stages()
+    files = ColdFiles(plant.layout, store, ManualClock(LATER), 1 << 30)
+
+    def answers() -> list[pa.Table]:
+        queries = Queries(plant.layout, ManualClock(LATER), files=files)
+        asked = Question((SERIES.asset,), (SERIES.sensor,), Interval(DAY, DAY + 3 * 86_400 * SECOND))
+        questions = [replace(asked, resolution=level, zone=ZoneInfo(zone)) for level in LEVELS]
+        return [pa.concat_tables(queries.answer(question).tables) for question in questions]
+
+    before = answers()
+    first = SensorHour(SERIES, DAY // HOUR)  # all others are lost
+    if left == "aggregates here, and no catalog":
+        plant.close()
+        plant.layout.catalog.unlink()
+        for path in plant.layout.hour_files():
+            if path != plant.layout.hour_file(first):
+                shutil.rmtree(path.parent)
+    else:
+        plant.clean()
+        plant.close()
+        with sqlite3.connect(plant.layout.catalog) as catalog:  # as `verify --repair` forgets lost blobs
+            catalog.execute("DELETE FROM hour_file WHERE hour <> ?", (first.hour,))
+    assert [table.num_rows for table in before] == [100, 50, 3]
+    assert answers() == before

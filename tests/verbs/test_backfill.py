@@ -212,21 +212,21 @@ def test_a_word_in_a_column_of_numbers_is_a_text_and_the_others_stay_numbers(
 def test_cells_are_numbers_truths_texts_or_nothing_each_by_itself(
     run: Run, layout: Layout, tmp_path: Path
 ) -> None:
-    cells = ["1", " 2.5", "-3e2", "true", "FALSE", "open", "nan", ""]
+    cells = ["1", " 2.5", "-3e2", "true", "FALSE", "open", "10_5", "٣", "0x10", "inf", "nan", ""]
     rows = [f"a,s,{START + number},{cell}" for number, cell in enumerate(cells)]
     assert run("backfill", "--skip-bad", csv(tmp_path / "old.csv", *rows)).code == 1
     (path,) = layout.hour_files()
     found = CheckedFile(path).readings()
     assert found.value.tolist()[:5] == [1, 2.5, -300, 1, 0]
     assert found.text is not None
-    assert found.text.tolist()[5:] == ["open"]
+    assert found.text.tolist()[5:] == ["open", "10_5", "٣", "0x10", "inf"]
 
 
 def test_rows_with_more_or_fewer_cells_and_those_of_the_future_are_bad_rows_with_their_numbers(
     run: Run, layout: Layout, tmp_path: Path
 ) -> None:
     future = START + 100 * 366 * 86_400
-    rows = [f"a,s,{START},1", f"a,s,{START},2,more", "a,s", f"a,s,{future},3", f"a,s,{START + 1},4"]
+    rows = ["a,s,2024-01-01 00,1", f"a,s,{START},2,more", "a,s", f"a,s,{future},3", f"a,s,{START + 1},4"]
     path = csv(tmp_path / "old.csv", *rows)
     done = run("backfill", path)
     assert done.code == 2

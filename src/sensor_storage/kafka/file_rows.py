@@ -4,9 +4,11 @@ A cell of a CSV is read by itself: a number where it is one, true or false, noth
 cells around it change nothing, so one word in a column of numbers is one text.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
 from itertools import islice
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -28,6 +30,9 @@ _UNREADABLE: Final = (OverflowError, UnicodeDecodeError)
 _OWN: Final = {"kafka_topic", "kafka_partition", "kafka_offset", "kafka_index"}
 _NOTHING: Final = frozenset(pc.ConvertOptions().null_values or ())
 _TRUTH: Final = {"true": True, "false": False}
+_NUMBER: Final = re.compile(r"[+-]?(?:(?P<whole>\d+)|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)", re.ASCII)
+_MOST_DIGITS: Final = 300
+_WHOLE_HOUR: Final = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d", re.ASCII)
 
 LeaveOut = Callable[[int, str], object]
 """Is told of each row that is none: its number, counted from 1 without the heading, and a sentence."""
@@ -77,27 +82,19 @@ def _csv(path: Path, aliases: Aliases, leave_out: LeaveOut) -> Iterator[list[byt
     )
     one_by_one = pc.ReadOptions(use_threads=False)  # else rows have no number
     parse = pc.ParseOptions(invalid_row_handler=malformed)
-    named = {*aliases.asset, *aliases.sensor, *aliases.unit}
+    read: dict[str, Callable[[str], Any]] = dict.fromkeys(
+        (*aliases.asset, *aliases.sensor, *aliases.unit), str
+    )
+    read |= dict.fromkeys(aliases.time, _time)
     with pc.open_csv(path, read_options=one_by_one, parse_options=parse, convert_options=as_text) as reader:
         for batch in reader:
             columns = [
-                column.to_pylist() if name in named else _cells(column)
+                [None if cell is None else read.get(name, _cell)(cell) for cell in column.to_pylist()]
                 for name, column in zip(names, batch.columns, strict=True)
             ]
             rows = [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
             for start in range(0, len(rows), ROWS):
                 yield [_encoded(row) for row in rows[start : start + ROWS]]
-
-
-def _cells(column: Any) -> list[Any]:  # noqa: ANN401 - an array
-    """The cells of a column that names nothing; those of whole columns of numbers at once."""
-    for kind in (pa.int64(), pa.float64()):
-        try:
-            found: list[Any] = column.cast(kind).to_pylist()
-        except pa.ArrowInvalid:
-            continue
-        return found
-    return [None if cell is None else _cell(cell) for cell in column.to_pylist()]
 
 
 def _cell(text: str) -> int | float | bool | str | None:
@@ -106,12 +103,16 @@ def _cell(text: str) -> int | float | bool | str | None:
         return None
     if (truth := _TRUTH.get(plain.lower())) is not None:
         return truth
-    for kind in (int, float):
-        try:
-            return kind(plain)
-        except ValueError:
-            continue
-    return text
+    if not (number := _NUMBER.fullmatch(plain)) or len(plain) > _MOST_DIGITS:
+        return text
+    if number["whole"]:
+        return int(plain)
+    return value if isfinite(value := float(plain)) else text
+
+
+def _time(text: str) -> int | float | bool | str | None:
+    """A whole hour may be written without its minutes."""
+    return f"{text.strip()}:00" if _WHOLE_HOUR.fullmatch(text.strip()) else _cell(text)
 
 
 def _check_utf8(path: Path) -> None:

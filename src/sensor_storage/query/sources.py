@@ -97,15 +97,37 @@ class Sources:
         hours = range(days.start * HOURS_PER_DAY, days.stop * HOURS_PER_DAY)
         raw = self._layout.asset_folder(series.asset)
         with CatalogView.of(self._layout) as catalog:
-            found = set(catalog.cold_hours(series, hours.start, hours.stop - 1))
+            found = _cold(catalog, series, hours)
             for folder in (raw, self._layout.aggregated / raw.name):
                 found.update(_hours_of_days(folder, hours))
-            found.update(catalog.cold_hours(series, hours.start, hours.stop - 1))
+            found |= _cold(catalog, series, hours)
         return sorted({hour // HOURS_PER_DAY for hour in found})
+
+    def hours_of_windows(self, series: Series, hours: range) -> list[int]:
+        """Which of these hours have a file of the sensor's readings, or of its minutes alone."""
+        folder = self._layout.aggregated / self._layout.asset_folder(series.asset).name
+        with CatalogView.of(self._layout) as catalog:
+            found = _cold(catalog, series, hours, "minute") | set(self._here(series, hours))
+            for hour in _hours_of_days(folder, hours):
+                start = datetime.fromtimestamp(hour * _SECONDS_PER_HOUR, UTC)
+                if hour not in found and self._layout.aggregate_file(series, "minute", start).exists():
+                    found.add(hour)
+            return sorted(found | _cold(catalog, series, hours, "minute"))
 
     def _here(self, series: Series, hours: range) -> list[int]:
         found = _hours_of_days(self._layout.asset_folder(series.asset), hours)
         return [hour for hour in found if self._layout.hour_file(SensorHour(series, hour)).exists()]
+
+
+def _cold(catalog: CatalogView, series: Series, hours: range, *levels: Literal["minute", "hour"]) -> set[int]:
+    """The hours with a file in the cold store alone, of readings or of these levels; a day by its first hour."""
+    found = set(catalog.cold_hours(series, hours.start, hours.stop - 1))
+    if aggregates := catalog.aggregates():
+        periods = aggregates.cold_periods(series)
+        for level in levels or ("minute", "hour"):
+            width = 1 if level == "minute" else HOURS_PER_DAY
+            found.update(period * width for period in periods.get(level, ()) if period * width in hours)
+    return found
 
 
 def _opened(path: Path, key: SensorHour) -> CheckedFile:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.errors import Damaged
-from sensor_storage.model import Series
+from sensor_storage.model import Series, Source
 from sensor_storage.query.staged import HeldStaging
 from sensor_storage.query.watch import Watch
 from sensor_storage.storage.catalog_view import CatalogView
@@ -25,7 +25,7 @@ from sensor_storage.storage.readings import Readings
 MAX_READINGS: Final = 1_000
 """So many are listed of a message: a waveform has millions."""
 
-_NONE: Final = np.zeros(0, np.int32)
+_NONE: Final = np.zeros(0, np.uint64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +50,15 @@ class Whereabouts:
     dead_letter: bool = False
     readings: list[Placed] = field(default_factory=list)
     count: int = 0
-    _seen: dict[str, NDArray[np.int32]] = field(default_factory=dict)
+    _seen: dict[Source, NDArray[np.uint64]] = field(default_factory=dict)
 
     def add(self, rows: Readings, path: Path) -> None:
         """Take in readings of the message, which are in this file; one being merged is in two and counts once."""
         fresh = np.zeros(len(rows), np.bool_)
         for code, source in enumerate(rows.source.values):
-            seen = self._seen.get(source.topic_id, _NONE)
-            new = (rows.source.codes == code) & ~np.isin(rows.index, seen)
-            self._seen[source.topic_id] = np.concatenate([seen, rows.index[new]])
+            seen = self._seen.get(source, _NONE)
+            new = (rows.source.codes == code) & ~np.isin(rows.hashes, seen)
+            self._seen[source] = np.concatenate([seen, rows.hashes[new]])
             fresh |= new
         rows = rows.where(fresh)
         self.count += len(rows)

@@ -162,7 +162,7 @@ class WindowReader:
     def _there(self, one: "_OneSensor", level: Level, whole: Interval) -> list[int]:
         """The periods of the interval of which there may be windows: between them may be years of nothing."""
         if level == "minute":
-            return self.filed_hours(one.series, whole.hours, also=one.not_made.hours)
+            return self.hours_with_minutes(one.series, whole.hours, one.not_made.hours)
         return one.days_there(_days_of(whole.hours))
 
     def _filed(self, one: "_OneSensor", level: Level, period: int, whole: Interval) -> pa.Table:
@@ -183,7 +183,8 @@ class WindowReader:
         start = max(periods.start * per_file, whole.hours.start)
         hours = range(start, min(periods.stop * per_file, whole.hours.stop))
         found = one.windows(level, _interval(hours), None)
-        held = time_weighted(found, level, [self._carry_of(one, start)], limit=self._limit)
+        carry = one.not_made.carry_in if start == whole.hours.start else self._carry_of(one, start)
+        held = time_weighted(found, level, [carry], limit=self._limit)
         return to_table(found, held).select(self._columns)
 
     def _carry_of(self, one: "_OneSensor", hour: int) -> Carry | None:
@@ -242,6 +243,11 @@ class WindowReader:
         """Which of these hours have an hour file of the sensor, or are among the others."""
         return sorted({*self._sources.hours(series, hours), *(hour for hour in also if hour in hours)})
 
+    def hours_with_minutes(self, series: Series, hours: range, also: frozenset[int]) -> list[int]:
+        """As `filed_hours`, and those of which there is a file of minutes alone."""
+        found = self._sources.hours_of_windows(series, hours)
+        return sorted({*found, *(hour for hour in also if hour in hours)})
+
     def days(self, series: Series, days: range) -> list[int]:
         """Which of these days may have files of the sensor."""
         return self._sources.days(series, days)
@@ -274,7 +280,7 @@ class _OneSensor:
 
     def minutes(self, hours: range, part: Interval) -> Statistics:
         """The minutes of these hours that are in the part."""
-        there = self.reader.filed_hours(self.series, hours, also=self.not_made.hours)
+        there = self.reader.hours_with_minutes(self.series, hours, self.not_made.hours)
         blocks = [found for hour in there if len(found := self.minutes_of(hour))]
         whole = _concat(blocks)
         start, stop = np.searchsorted(whole.start, [part.start, part.end]).tolist()
@@ -322,7 +328,7 @@ class _OneSensor:
         statistics = _NONE if file is None else file
         wanted = set(hours) & self.not_made.hours
         if file is None:
-            wanted |= set(self.reader.filed_hours(self.series, hours))
+            wanted |= set(self.reader.hours_with_minutes(self.series, hours, frozenset()))
         numbers = statistics.start // WIDTH["hour"]
         kept = np.isin(numbers, [hour for hour in hours if hour not in wanted])
         blocks = [statistics.take(np.flatnonzero(kept))]
@@ -336,7 +342,10 @@ class _OneSensor:
             found = self.reader.file(self.series, "minute", hour)
             if found is not None and not mixed(found, "hour").any():
                 return join(found, "hour", limit=self.reader.limit)
-        return self.reader.minutes_of(SensorHour(self.series, hour))[1]
+        try:
+            return self.reader.minutes_of(SensorHour(self.series, hour))[1]
+        except FileNotFoundError:
+            return _NONE
 
     def _days_of_month(self, month: int, days: Sequence[int]) -> list[Statistics]:
         file = self.reader.file(self.series, "day", month)

@@ -155,17 +155,20 @@ def _import(
         done = backfill.run(
             path, asset=asset, store=not dry_run, told=told if dry_run else _then_room(told, room)
         )
-        counts = {name: value for name, value in asdict(done).items() if name != "no_rows"}
-        output.item({"file": str(path), **counts}, _line(path, done))
+        output.item({"file": str(path), **_told(done)}, _line(path, done))
         for name in _SUMS:
             setattr(whole, name, getattr(whole, name) + getattr(done, name))
     if not dry_run:
         room.settle()
     output.summary(
-        {**asdict(whole), "dry_run": dry_run},
+        {**_told(whole), "dry_run": dry_run},
         f"{whole.readings:,} readings {'would be' if dry_run else 'were'} stored",
     )
     return 1 if whole.bad else 0
+
+
+def _told(done: Backfilled) -> dict[str, object]:
+    return {name: value for name, value in asdict(done).items() if name != "no_rows"}
 
 
 def _then_room(told: _Told, room: Room) -> _Told:
