@@ -228,7 +228,9 @@ def test_the_page_asks_for_a_key_and_for_another_when_that_one_has_expired(
 def test_dead_letters_show_reason_and_payload_as_text(visit: Visit, tmp_path: Path) -> None:
     layout = Layout(tmp_path / "raw")
     payload = json.dumps({"asset_id": MARKUP, "value": [1, {"deep": True}]}).encode()
-    keep_dead_letters(layout, [dead_letter(offset, value=payload, reason="no_reading") for offset in range(30)])
+    keep_dead_letters(
+        layout, [dead_letter(offset, value=payload, reason="no_reading") for offset in range(30)]
+    )
     keep_dead_letters(layout, [dead_letter(99, value=b"\xff\x00", reason="not_utf8")], number=1)
     server = Served(layout)
     server.start()
