@@ -216,7 +216,9 @@ def test_verbs_that_read_the_store_find_the_folder_the_service_last_said_it_uplo
 ) -> None:
     monkeypatch.delenv("COLD_STORE_URL")
     assert (run("verify", "--cold").code, run("restore").code) == (2, 2)
+    assert "none is set" in run("check", "--only", "cold").out
     tell_place(layout, uploaded.as_uri())
+    assert f"{uploaded.as_uri()} takes, gives and lists blobs" in run("check", "--only", "cold").out
     for words in (["--cold"], ["--cold", "--full"]):
         done = run("verify", *words, "--json")
         assert (done.code, done.lines()[-1]["cold"]["="] > 2) == (0, True)

@@ -22,6 +22,7 @@ from sensor_storage.serving import build_certificate, build_keys
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import is_owned
 from sensor_storage.verbs.options import Output, output_options, settings_options
+from sensor_storage.verbs.stores import with_store_told
 
 EPILOG = """\b
 Examples:
@@ -122,6 +123,7 @@ def _service_or_port(settings: Settings) -> Iterator[Finding]:
 
 
 def _cold(settings: Settings) -> Iterator[Finding]:
+    settings = with_store_told(settings, Layout(settings.storage.local_storage_path))
     store = build_store(settings, may_create=True)
     if store is None:
         yield good("cold store", "none is set: nothing is uploaded, and nothing ever removed here")

@@ -153,7 +153,7 @@ def _verdict(
         notes.append(f"{report.conflicts:,} readings share an address and differ; both are kept.")
     if aggregates.due:
         notes.append(
-            f"{aggregates.due:,} hours and days are due: a running service makes them by itself, "
+            f"{aggregates.due:,} hours and days are due: a running service makes them once they are over, "
             "`sensor-storage aggregate` makes them now."
         )
     if audited.bad:
