@@ -130,9 +130,9 @@ class Interleaved(Layout):
         self._go_on()
         return super().hour_file(key)
 
-    def hour_folder(self, asset: str, start: datetime) -> Path:
+    def day_folder(self, tree: Path, asset: str, start: datetime) -> Path:
         self._go_on()
-        return super().hour_folder(asset, start)
+        return super().day_folder(tree, asset, start)
 
     def aggregate_file(self, series: Series, level: str, start: datetime) -> Path:
         self._go_on()

@@ -88,43 +88,42 @@ class Sources:
     def hours(self, series: Series, hours: range) -> list[int]:
         """Which of these hours have a file of the sensor, here or in the cold store."""
         with CatalogView.of(self._layout) as catalog:
-            cold = catalog.cold_hours(series, hours.start, hours.stop - 1)
-            here = self._here(series, hours)
-            return sorted({*cold, *here, *catalog.cold_hours(series, hours.start, hours.stop - 1)})
-
-    def days(self, series: Series, days: range) -> list[int]:
-        """Which of these days may have files of the sensor, readings' or aggregates', here or in the cold store."""
-        hours = range(days.start * HOURS_PER_DAY, days.stop * HOURS_PER_DAY)
-        raw = self._layout.asset_folder(series.asset)
-        with CatalogView.of(self._layout) as catalog:
             found = _cold(catalog, series, hours)
-            for folder in (raw, self._layout.aggregated / raw.name):
-                found.update(_hours_of_days(folder, hours))
-            found |= _cold(catalog, series, hours)
-        return sorted({hour // HOURS_PER_DAY for hour in found})
+            found.update(self._here(series, hours))
+            return sorted(found | _cold(catalog, series, hours))
 
     def hours_of_windows(self, series: Series, hours: range) -> list[int]:
         """Which of these hours have a file of the sensor's readings, or of its minutes alone."""
-        folder = self._layout.aggregated / self._layout.asset_folder(series.asset).name
         with CatalogView.of(self._layout) as catalog:
-            found = _cold(catalog, series, hours, "minute") | set(self._here(series, hours))
-            for hour in _hours_of_days(folder, hours):
+            found = _cold(catalog, series, hours, "minute")
+            found.update(self._here(series, hours))
+            for hour in _hours_of_days(self._layout, self._layout.aggregated, series.asset, hours):
                 start = datetime.fromtimestamp(hour * _SECONDS_PER_HOUR, UTC)
                 if hour not in found and self._layout.aggregate_file(series, "minute", start).exists():
                     found.add(hour)
             return sorted(found | _cold(catalog, series, hours, "minute"))
 
+    def days(self, series: Series, days: range) -> list[int]:
+        """Which of these days may have files of the sensor, readings' or aggregates', here or in the cold store."""
+        hours = range(days.start * HOURS_PER_DAY, days.stop * HOURS_PER_DAY)
+        with CatalogView.of(self._layout) as catalog:
+            found = _cold(catalog, series, hours, "minute", "hour")
+            for tree in (self._layout.raw, self._layout.aggregated):
+                found.update(_hours_of_days(self._layout, tree, series.asset, hours))
+            found |= _cold(catalog, series, hours, "minute", "hour")
+        return sorted({hour // HOURS_PER_DAY for hour in found})
+
     def _here(self, series: Series, hours: range) -> list[int]:
-        found = _hours_of_days(self._layout.asset_folder(series.asset), hours)
+        found = _hours_of_days(self._layout, self._layout.raw, series.asset, hours)
         return [hour for hour in found if self._layout.hour_file(SensorHour(series, hour)).exists()]
 
 
 def _cold(catalog: CatalogView, series: Series, hours: range, *levels: Literal["minute", "hour"]) -> set[int]:
     """The hours with a file in the cold store alone, of readings or of these levels; a day by its first hour."""
     found = set(catalog.cold_hours(series, hours.start, hours.stop - 1))
-    if aggregates := catalog.aggregates():
+    if levels and (aggregates := catalog.aggregates()):
         periods = aggregates.cold_periods(series)
-        for level in levels or ("minute", "hour"):
+        for level in levels:
             width = 1 if level == "minute" else HOURS_PER_DAY
             found.update(period * width for period in periods.get(level, ()) if period * width in hours)
     return found
@@ -137,12 +136,12 @@ def _opened(path: Path, key: SensorHour) -> CheckedFile:
     return file
 
 
-def _hours_of_days(asset: Path, hours: range) -> Iterator[int]:
-    """The hours of days that have a folder in an asset's; hours of a year or month that has none are skipped."""
+def _hours_of_days(layout: Layout, tree: Path, asset: str, hours: range) -> Iterator[int]:
+    """The hours of days that have a folder. Where a year or month has none, its hours are passed over at once."""
     hour, stop = max(hours.start, _FIRST_HOUR), min(hours.stop, _LAST_HOUR)
     while hour < stop:
         start = datetime.fromtimestamp(hour * _SECONDS_PER_HOUR, UTC)
-        day = asset / f"{start:%Y/%m/%d}"
+        day = layout.day_folder(tree, asset, start)
         above = (day.parent.parent, day.parent, day)
         missing = next((depth for depth, folder in enumerate(above) if not folder.is_dir()), None)
         behind = min(stop, _next(start, _DAY if missing is None else missing))

@@ -162,7 +162,7 @@ class WindowReader:
     def _there(self, one: "_OneSensor", level: Level, whole: Interval) -> list[int]:
         """The periods of the interval of which there may be windows: between them may be years of nothing."""
         if level == "minute":
-            return self.hours_with_minutes(one.series, whole.hours, one.not_made.hours)
+            return one.hours_there(whole.hours)
         return one.days_there(_days_of(whole.hours))
 
     def _filed(self, one: "_OneSensor", level: Level, period: int, whole: Interval) -> pa.Table:
@@ -243,10 +243,9 @@ class WindowReader:
         """Which of these hours have an hour file of the sensor, or are among the others."""
         return sorted({*self._sources.hours(series, hours), *(hour for hour in also if hour in hours)})
 
-    def hours_with_minutes(self, series: Series, hours: range, also: frozenset[int]) -> list[int]:
-        """As `filed_hours`, and those of which there is a file of minutes alone."""
-        found = self._sources.hours_of_windows(series, hours)
-        return sorted({*found, *(hour for hour in also if hour in hours)})
+    def hours(self, series: Series, hours: range) -> list[int]:
+        """Which of these hours have a file of readings or of minutes of the sensor."""
+        return self._sources.hours_of_windows(series, hours)
 
     def days(self, series: Series, days: range) -> list[int]:
         """Which of these days may have files of the sensor."""
@@ -280,8 +279,7 @@ class _OneSensor:
 
     def minutes(self, hours: range, part: Interval) -> Statistics:
         """The minutes of these hours that are in the part."""
-        there = self.reader.hours_with_minutes(self.series, hours, self.not_made.hours)
-        blocks = [found for hour in there if len(found := self.minutes_of(hour))]
+        blocks = [found for hour in self.hours_there(hours) if len(found := self.minutes_of(hour))]
         whole = _concat(blocks)
         start, stop = np.searchsorted(whole.start, [part.start, part.end]).tolist()
         return whole.slice(start, stop)
@@ -316,6 +314,11 @@ class _OneSensor:
         except FileNotFoundError:
             return _NONE
 
+    def hours_there(self, hours: range) -> list[int]:
+        """Which of these hours may have something of the sensor, in order."""
+        known = self.reader.hours(self.series, hours)
+        return sorted({*known, *(hour for hour in self.not_made.hours if hour in hours)})
+
     def days_there(self, days: range) -> list[int]:
         """Which of these days may have something of the sensor, in order; between them may be years of nothing."""
         if days and not (days[0] in self._looked and days[-1] in self._looked):
@@ -328,7 +331,7 @@ class _OneSensor:
         statistics = _NONE if file is None else file
         wanted = set(hours) & self.not_made.hours
         if file is None:
-            wanted |= set(self.reader.hours_with_minutes(self.series, hours, frozenset()))
+            wanted |= set(self.reader.hours(self.series, hours))
         numbers = statistics.start // WIDTH["hour"]
         kept = np.isin(numbers, [hour for hour in hours if hour not in wanted])
         blocks = [statistics.take(np.flatnonzero(kept))]

@@ -134,15 +134,15 @@ class Layout:
         """Where all hour files of an asset are."""
         return self.raw / encode_name(asset)
 
-    def hour_folder(self, asset: str, start: datetime) -> Path:
-        """Where the hour files of an asset's hour are."""
-        return self.raw / encode_name(asset) / f"{start:%Y/%m/%d/%H}"
+    def day_folder(self, tree: Path, asset: str, start: datetime) -> Path:
+        """Where an asset's files of a day are, in `raw` or `aggregated`."""
+        return tree / encode_name(asset) / f"{start:%Y/%m/%d}"
 
     def day_folders(self, asset: str, day: int) -> tuple[str, str]:
         """With what the names of an asset's files of a day since 1970 begin, in either tree."""
         start = datetime.fromtimestamp(day * _SECONDS_PER_DAY, UTC)
-        folder = f"{encode_name(asset)}/{start:%Y/%m/%d}/"
-        return f"{self.aggregated.name}/{folder}", f"{self.raw.name}/{folder}"
+        aggregated, raw = (self.day_folder(tree, asset, start) for tree in (self.aggregated, self.raw))
+        return f"{self.relative(aggregated)}/", f"{self.relative(raw)}/"
 
     def staged(self, name: StagedName) -> Path:
         """A segment's or run's file."""
