@@ -15,9 +15,9 @@ from sensor_storage.api.query import invalid
 
 MAX_INT32: Final = 2**31 - 1
 """Kafka has no higher partition, and no message a higher place in it."""
-_NO_BODY: Final = (b"", b"{}")
 MAX_INT64: Final = 2**63 - 1
 """Kafka has no higher offset."""
+_NO_BODY: Final = (b"", b"{}")
 
 
 async def only_known(request: Request) -> None:
@@ -25,9 +25,11 @@ async def only_known(request: Request) -> None:
 
     What was sent as a body by whoever takes that for the way of parameters is refused as well.
     """
-    for name in request.query_params:
-        if name not in _known(request):
-            raise invalid(name, "there is no such parameter at this address", _takes(request))
+    if request.query_params:
+        known = set(_known(request))
+        for name in request.query_params:
+            if name not in known:
+                raise invalid(name, "there is no such parameter at this address", _takes(request))
     if request.method == "POST" and (await request.body()).strip() not in _NO_BODY:
         hint = f"{_takes(request)}; give them behind a question mark"
         raise invalid("body", "this address takes no body", hint)

@@ -1,12 +1,13 @@
 """The API's address: does a running service answer there, or can one listen."""
 
-import socket
 import ssl
 from collections.abc import Iterator
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
+from sensor_storage.api.address import listening_at
 from sensor_storage.checks.finding import Finding, bad, good
+from sensor_storage.errors import Usage
 
 _SECONDS = 5.0
 _EVERY = {"0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "::1"}  # noqa: S104 - read, not bound
@@ -41,10 +42,8 @@ def _encrypted(host: str, port: int) -> HTTPConnection:
 def check_port(host: str, port: int) -> Iterator[Finding]:
     """Can a service listen there?"""
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        socket.create_server((host, port), family=family).close()
-    except OSError as error:
-        fix = "end what has the port, or set SERVICE_PORT or SERVICE_HOST"
-        yield bad("port", f"{host}:{port}: {error.strerror or error}", fix)
+        listening_at(host, port).close()
+    except Usage as error:
+        yield bad("port", error.message, error.hint)
     else:
         yield good("port", f"{host}:{port} is free")

@@ -105,7 +105,7 @@ class DemoService:
 
 
 class LiveLine:
-    """What is amiss, else the lamp with rate, files, what went to the cold store, bytes a reading: one line."""
+    """The lamp, and what is amiss, else rate, files, what went to the cold store, bytes a reading: one line."""
 
     def __init__(self, layout: Layout, clock: Clock, acknowledged: Callable[[], int]) -> None:
         self._layout = layout

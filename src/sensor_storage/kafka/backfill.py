@@ -32,7 +32,8 @@ _TOLD: Final = 5
 class Backfilled:
     """What became of a file's rows; `already` were imported before, `bad` gave no reading.
 
-    `overlapping` readings were left out, for Kafka covers their time.
+    `overlapping` readings were left out, for Kafka covers their time. `no_rows` has the numbers of rows that are
+    none.
     """
 
     rows: int = 0
@@ -41,7 +42,6 @@ class Backfilled:
     bad: int = 0
     overlapping: int = 0
     errors: list[str] = field(default_factory=list)
-
     no_rows: list[int] = field(default_factory=list)
 
     def leave_out(self, number: int, why: str) -> None:

@@ -125,11 +125,8 @@ class CatalogView:
             " WHERE asset = ?1 AND sensor = ?2 AND day BETWEEN ?5 AND ?6",
             (*series, first, last, first // HOURS, last // HOURS),
         ):
-            if held is None:
-                found.append((hour, digest))
-            else:
-                found += [(one.hour, one.digest) for one in unpack(held) if first <= one.hour <= last]
-        return sorted(found)
+            found += [(one.hour, one.digest) for one in unpack(held)] if held else [(hour, digest)]
+        return sorted(one for one in found if first <= one[0] <= last)
 
     def holding(self, topic: str, partition: int, offset: int) -> Iterator[SensorHour]:
         """The sensor-hours whose files may hold readings of a message; looks at every file's totals."""

@@ -1,7 +1,6 @@
 """`backfill`: past readings from files or from Kafka, once, however often it is called."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -155,20 +154,20 @@ def _import(
         done = backfill.run(
             path, asset=asset, store=not dry_run, told=told if dry_run else _then_room(told, room)
         )
-        output.item({"file": str(path), **_told(done)}, _line(path, done))
+        output.item({"file": str(path), **_record(done)}, _line(path, done))
         for name in _SUMS:
             setattr(whole, name, getattr(whole, name) + getattr(done, name))
     if not dry_run:
         room.settle()
     output.summary(
-        {**_told(whole), "dry_run": dry_run},
+        {**_record(whole), "dry_run": dry_run},
         f"{whole.readings:,} readings {'would be' if dry_run else 'were'} stored",
     )
     return 1 if whole.bad else 0
 
 
-def _told(done: Backfilled) -> dict[str, object]:
-    return {name: value for name, value in asdict(done).items() if name != "no_rows"}
+def _record(done: Backfilled) -> dict[str, object]:
+    return {name: getattr(done, name) for name in (*_SUMS, "errors")}
 
 
 def _then_room(told: _Told, room: Room) -> _Told:
