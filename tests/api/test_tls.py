@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from sensor_storage.api.server import serve
-from sensor_storage.api.tls import Certificate, keep_fresh
+from sensor_storage.api.tls import Certificate, Renewed
 from sensor_storage.checks.service import check_answer
 from sensor_storage.clock import ManualClock
 from sensor_storage.errors import Usage
@@ -77,13 +77,15 @@ def test_old_versions_of_tls_are_refused(tmp_path: Path) -> None:
     assert issue(tmp_path).context().minimum_version == ssl.TLSVersion.TLSv1_2
 
 
-def serial(context: ssl.SSLContext) -> int:
+def serial(context: ssl.SSLContext, *, name: str | None = "localhost") -> int:
     """The serial number that a new connection to this context is shown."""
     server, caller = socket.socketpair()
     shown: list[int] = []
+    asking = trusting()
+    asking.check_hostname = name is not None
 
     def call() -> None:
-        with trusting().wrap_socket(caller, server_hostname="localhost") as link:
+        with asking.wrap_socket(caller, server_hostname=name) as link:
             found = link.getpeercert() or {}
             shown.append(int(str(found["serialNumber"]), 16))
 
@@ -94,21 +96,53 @@ def serial(context: ssl.SSLContext) -> int:
     return shown[0]
 
 
-def test_a_renewed_certificate_is_shown_to_new_callers_and_a_broken_one_is_not(tmp_path: Path) -> None:
-    certificate, stop = issue(tmp_path), Event()
-    context = certificate.context()
-    watching = Thread(target=keep_fresh, args=(certificate, context, stop, 0.02))
+@contextmanager
+def kept_fresh(certificate: Certificate) -> Iterator[ssl.SSLContext]:
+    renewed, stop = Renewed(certificate), Event()
+    watching = Thread(target=renewed.keep_fresh, args=(stop, 0.001))
     watching.start()
     try:
-        first = serial(context)
-        certificate.key.write_bytes(b"half a key")
-        os.utime(certificate.chain)
-        assert serial(context) == first
-        issue(tmp_path)
-        wait_until(lambda: serial(context) != first, "the new one is shown")
+        yield renewed.context
     finally:
         stop.set()
         watching.join(20)
+
+
+@pytest.mark.parametrize("name", ["localhost", None])
+def test_a_renewed_certificate_is_shown_to_new_callers_and_a_broken_one_is_not(
+    tmp_path: Path, name: str | None
+) -> None:
+    certificate = issue(tmp_path)
+    with kept_fresh(certificate) as context:
+        first = serial(context, name=name)
+        certificate.key.write_bytes(b"half a key")
+        os.utime(certificate.chain)
+        assert serial(context, name=name) == first
+        issue(tmp_path)
+        wait_until(lambda: serial(context, name=name) != first, "the new one is shown")
+
+
+def test_every_caller_is_answered_while_certificates_are_renewed(tmp_path: Path) -> None:
+    pairs = []
+    for number in range(2):
+        (tmp_path / str(number)).mkdir()
+        pairs.append(issue(tmp_path / str(number)))
+    certificate, stop = issue(tmp_path), Event()
+
+    def renew() -> None:
+        while not stop.is_set():
+            for pair in pairs:
+                certificate.chain.write_bytes(pair.chain.read_bytes())
+                certificate.key.write_bytes(pair.key.read_bytes())
+
+    renewing = Thread(target=renew)
+    with kept_fresh(certificate) as context:
+        renewing.start()
+        try:
+            assert len({serial(context) for _ in range(300)}) > 1
+        finally:
+            stop.set()
+            renewing.join(20)
 
 
 @pytest.mark.parametrize("damage", ["other key", "no pem", "password"])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
@@ -15,7 +15,15 @@ from sensor_storage.demo.broker import EmbeddedBroker
 from sensor_storage.errors import Halt
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.verify import verify
-from support.kafka_io import begin, create_topic, delete_before, make_anew, produce, taken_by_compaction
+from support.kafka_io import (
+    begin,
+    committed,
+    create_topic,
+    delete_before,
+    make_anew,
+    produce,
+    taken_by_compaction,
+)
 from support.member import Member, member, run_until
 from support.proxy import proxy
 from support.trees import compactor, stored_rows
@@ -42,13 +50,6 @@ def _sound(layout: Layout) -> None:
 
 def _admin(broker: EmbeddedBroker) -> AdminClient:
     return AdminClient({"bootstrap.servers": broker.bootstrap_servers})
-
-
-def _committed(broker: EmbeddedBroker, group: str, topic: str) -> int:
-    asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, 0)])
-    admin = _admin(broker)
-    (future,) = admin.list_consumer_group_offsets([asked]).values()
-    return int(future.result(timeout=30).topic_partitions[0].offset)
 
 
 @pytest.fixture
@@ -83,9 +84,9 @@ def test_transactions_leave_what_was_committed_no_gap_and_no_lag(
 ) -> None:
     producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "transactional.id": topic_prefix})
     producer.init_transactions(30)
-    for start, committed in ((0, True), (10, False), (20, True)):
+    for start, kept in ((0, True), (10, False), (20, True)):
         begin(producer, topic_prefix, _messages(start, 10))
-        producer.commit_transaction(30) if committed else producer.abort_transaction(30)
+        producer.commit_transaction(30) if kept else producer.abort_transaction(30)
     one.until(lambda: one.messages() == 20 and one.lag() == 0, "the committed ones are read to the end")
     begin(producer, topic_prefix, _messages(30, 10))
     produce(broker.bootstrap_servers, topic_prefix, _messages(40, 5))
@@ -94,7 +95,10 @@ def test_transactions_leave_what_was_committed_no_gap_and_no_lag(
     producer.commit_transaction(30)
     one.until(lambda: one.messages() == 35 and one.lag() == 0, "what the open one held back")
     end = one.ingest.consumer.ends()[topic_prefix, 0]
-    one.until(lambda: _committed(broker, topic_prefix, topic_prefix) == end, "its commit is at the end")
+    one.until(
+        lambda: committed(broker.bootstrap_servers, topic_prefix, topic_prefix) == end,
+        "its commit is at the end",
+    )
     assert one.gaps() == []
     assert _values(one.layout) == [*range(10), *range(20, 45)]
     _sound(one.layout)
@@ -134,7 +138,7 @@ def test_a_gap_that_is_not_on_disk_yet_is_committed_past_by_nobody(
     with member(layout, servers, topic, group=topic, segment_seconds=1000) as one:
         one.until(lambda: one.ingest._buffer.rows == 15, "it holds what is behind the gap")
         one.ingest.commit()
-        assert (one.gaps(), _committed(broker, topic, topic)) == ([], 10)
+        assert (one.gaps(), committed(broker.bootstrap_servers, topic, topic)) == ([], 10)
         if not died:
             one.ingest.consumer._on_lost(one.ingest.consumer._consumer, [TopicPartition(topic, 1)])
             one.until(lambda: one.ingest._buffer.rows == 15, "it has read again what it dropped")

@@ -13,6 +13,7 @@ from confluent_kafka.cimpl import NewTopic
 from sensor_storage.demo.broker import EmbeddedBroker
 from support.kafka_io import (
     begin,
+    committed,
     create_topic,
     delete_before,
     forget_group,
@@ -117,9 +118,9 @@ def test_of_transactions_what_was_committed_is_stored_and_nothing_else_waits(
     topic, servers = topic_prefix, broker.bootstrap_servers
     producer = Producer({"bootstrap.servers": servers, "transactional.id": topic})
     producer.init_transactions(30)
-    for start, committed in ((0, True), (10, False), (20, True)):
+    for start, kept in ((0, True), (10, False), (20, True)):
         begin(producer, topic, _messages(start, 10))
-        producer.commit_transaction(30) if committed else producer.abort_transaction(30)
+        producer.commit_transaction(30) if kept else producer.abort_transaction(30)
     watched.service.wait_for_messages(20)
     watched.tells(0, "sensor_storage_partition_lag_messages", topic=topic)
     begin(producer, topic, _messages(30, 10))
@@ -188,6 +189,7 @@ def test_other_messages_at_offsets_it_has_read_are_stored_beside_the_first(tmp_p
         produce(servers, topic, _messages(50, 50))
         with watching(tmp_path / "data", servers, "sensor-data-") as watched:
             watched.service.wait_for_messages(100)
+            wait_until(lambda: committed(servers, "sensor-data-", topic) == 100, "all of it is committed")
             broker.stop()
             wait_until(lambda: watched.status()["reasons"], "it says that the broker is away")
             for path in log.iterdir():

@@ -3,7 +3,15 @@
 import time
 from collections.abc import Iterable, Mapping
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -17,6 +25,14 @@ def create_topic(bootstrap_servers: str, topic: str, partitions: int = 1) -> Non
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
     for created in admin.create_topics([NewTopic(topic, partitions, 1)]).values():
         created.result(timeout=30)
+
+
+def committed(bootstrap_servers: str, group: str, topic: str) -> int:
+    """The offset the group has committed of partition 0; negative when none."""
+    asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, 0)])
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    (future,) = admin.list_consumer_group_offsets([asked]).values()
+    return int(future.result(timeout=30).topic_partitions[0].offset)
 
 
 def delete_before(bootstrap_servers: str, topic: str, offset: int) -> None:

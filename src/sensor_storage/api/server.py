@@ -16,7 +16,7 @@ from sensor_storage.api.app import create_app
 from sensor_storage.api.keys import KeyRing
 from sensor_storage.api.proxy import TrustedProxy
 from sensor_storage.api.threads import bound_the_threads
-from sensor_storage.api.tls import Certificate, keep_fresh
+from sensor_storage.api.tls import Certificate, Renewed
 from sensor_storage.clock import Clock
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.cold.store import ColdStore
@@ -55,7 +55,7 @@ def serve(
     `listening` is told the port, which matters for port 0. With a `certificate` it speaks TLS alone, and reads a
     renewed one by itself. Usage when the address can't be had or the certificate is none.
     """
-    context = certificate.context() if certificate else None
+    renewed = Renewed(certificate) if certificate else None
     sys.setswitchinterval(_SWITCH_SECONDS)
     with listening_at(host, port) as listener:
         taken = int(listener.getsockname()[1])
@@ -80,11 +80,10 @@ def serve(
             proxy_headers=False,  # the peer is who is connected, whatever a header says
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
-        if certificate and context:
+        if renewed:
             config.load()
-            config.ssl = context
-            watch = (certificate, context, stop)
-            Thread(target=keep_fresh, args=watch, name="api-certificate", daemon=True).start()
+            config.ssl = renewed.context
+            Thread(target=renewed.keep_fresh, args=(stop,), name="api-certificate", daemon=True).start()
         server = _Server(config, _reporter(layout, clock), stop)
         Thread(target=_end, args=(server, stop), name="api-end", daemon=True).start()
         Thread(target=_repeat, args=(app.state.keep_up, stop), name="api-keep-up", daemon=True).start()

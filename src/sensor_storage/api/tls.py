@@ -38,21 +38,39 @@ class Certificate:
         return file_state(self.chain), file_state(self.key)
 
 
-def keep_fresh(
-    certificate: Certificate, context: ssl.SSLContext, stop: Event, seconds: float = LOOK_SECONDS
-) -> None:
-    """Load the pair again whenever a file changes, until told to stop; a bad pair changes nothing."""
-    seen = certificate.state()
-    while not stop.wait(seconds):
-        try:
-            now = certificate.state()
-            if now != seen:
-                certificate.context()  # a half-renewed pair must not reach the context that serves
-                context.load_cert_chain(certificate.chain, certificate.key)
-                seen = now
-                _log.info("certificate_read")
-        except (OSError, Usage) as error:
-            _log.error("certificate_not_read", error=str(error), hint="the one read before stays in force")
+class Renewed:
+    """A `context` for a server that begins each connection with the newest good pair of the certificate's files.
+
+    A new pair is loaded aside and then taken as a whole: what OpenSSL holds while it loads one into a context that
+    serves, a new chain without its key, would be shown to whoever connects in that moment.
+    """
+
+    def __init__(self, certificate: Certificate) -> None:
+        self._certificate = certificate
+        self._seen = certificate.state()
+        self._newest = self.context = certificate.context()
+        self.context.sni_callback = self._begin
+
+    def keep_fresh(self, stop: Event, seconds: float = LOOK_SECONDS) -> None:
+        """Load the pair again whenever a file changes, until told to stop; a bad pair changes nothing."""
+        while not stop.wait(seconds):
+            try:
+                self._look()
+            except (OSError, Usage) as error:
+                _log.error(
+                    "certificate_not_read", error=str(error), hint="the one read before stays in force"
+                )
+
+    def _look(self) -> None:
+        now = self._certificate.state()
+        if now != self._seen:
+            self._newest = self._certificate.context()
+            self._seen = now
+            _log.info("certificate_read")
+
+    def _begin(self, link: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        """Called at each handshake, whether the caller names a server or not."""
+        link.context = self._newest
 
 
 def _no_password() -> str:
