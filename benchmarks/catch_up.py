@@ -160,7 +160,7 @@ def _caught_up(
     times["proven"] = times["uploaded"] + proof_seconds
     event_seconds = chosen.hours * _HOUR_SECONDS
     readings = sent.readings
-    stored = read_cold(layout)
+    stored, made = read_cold(layout), read_maintain(layout)
     return {
         "sensors": chosen.sensors,
         "form": chosen.form,
@@ -174,6 +174,13 @@ def _caught_up(
         "cpu_us": {name: round(one.cpu / readings * 1e6, 2) for name, one in watched.by_name().items()},
         "broker_cpu_us": round(broker_cpu / readings * 1e6, 2),
         "peak_mb": {name: round(one.largest / 1e6) for name, one in watched.by_name().items()},
+        "files_written": made
+        and {
+            "hours": made.hour_files_written,
+            "runs": made.runs_written,
+            "aggregates": made.aggregate_files_written,
+            "made_again": made.mended_aggregates,
+        },
         "files_uploaded": stored.uploaded if stored else 0,
         "bytes_uploaded": stored.uploaded_bytes if stored else 0,
         "load": os.getloadavg()[1],

@@ -25,6 +25,10 @@ START = HOUR * 3600.0
         (9000, 9000, 8950, 1, 3600, 4, False),  # late rows wait for company
         (9000, 9000, 8939, 1, 3600, 4, True),
         (9000, 1800, 100, 10, 3600, 4, False),  # by Kafka's time the hour is still open
+        (9000, 1800, 7300, 10, 0, 4, False),  # one that is caught up waits for its close
+        (9000, 1800, 7200, 10, 0, 4, True),  # but not for ever
+        (9000, 3631, 8900, 10, 0, 4, True),
+        (9000, -START, 8900, 10, 0, 4, True),  # nothing says that it is: no watermark is known
         (300, 300, 0, 400, 0, 0, False),  # factor 0: only when the hour closes
         (3700, 3700, 0, 400, 0, 0, True),
     ],

@@ -249,7 +249,8 @@ class CompactSettings(Branch):
     buffer_flush_interval: kinds.Duration = _setting(
         "BUFFER_FLUSH_INTERVAL_SECONDS",
         timedelta(seconds=60),
-        "Longest time until a sensor-hour's first file appears, and until a closed hour's file is complete.",
+        "Longest time until a sensor-hour's first file appears, and until a closed hour's file is complete. In a "
+        "catch-up a past hour has its first file when it closes.",
     )
     open_hour_rewrite_factor: kinds.Factor = _setting(
         "OPEN_HOUR_REWRITE_FACTOR",

@@ -55,6 +55,9 @@ BLOCK_FILES = 200
 MANY_FILES = 64
 """While hour files are due, staged files are merged only where they are so many."""
 
+CATCH_UP_PATIENCE = 30
+"""Rows of an hour that is being caught up wait for its close so many flush intervals at most."""
+
 _SECONDS_PER_HOUR = 3600
 _PLAN_SECONDS = 5.0
 """Hour files are planned no more often; a quarter of the flush interval if that is shorter."""
@@ -122,14 +125,18 @@ def plan_hours(
     A first file appears, and a closed hour's late rows join it, once rows have waited for the flush interval.
     An open hour's file is written again when the waiting rows are `open_hour_rewrite_factor` times what it
     holds; with factor 0 it is written only when its hour closes. An hour closes when `watermark`, the least
-    Kafka time consumed, is half a flush interval past its end.
+    Kafka time consumed, is half a flush interval past its end. An hour that is open by that and over by the clock
+    is being caught up and will close in minutes: until then its rows wait, for `CATCH_UP_PATIENCE` at most.
     """
-    waited = now - since_seconds >= policy.flush_interval_seconds
-    closed = watermark >= (hours + 1) * _SECONDS_PER_HOUR + policy.flush_interval_seconds / 2
+    waited = now - since_seconds
+    settles = (hours + 1) * _SECONDS_PER_HOUR + policy.flush_interval_seconds / 2
+    closed = watermark >= settles
+    caught_up = ~closed & (now >= settles) & (watermark > 0)
     if policy.open_hour_rewrite_factor == 0:
-        return waited & closed
+        return (waited >= policy.flush_interval_seconds) & closed
     grown = waiting >= policy.open_hour_rewrite_factor * held
-    return waited & (closed | grown)
+    patience = np.where(caught_up, CATCH_UP_PATIENCE, 1) * policy.flush_interval_seconds
+    return (waited >= patience) & (closed | grown)
 
 
 def plan_runs(files: Sequence[tuple[StagedName, int]], *, pressed: bool = False) -> list[list[StagedName]]:
