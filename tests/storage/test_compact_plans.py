@@ -1,5 +1,7 @@
 """When an hour file is written, and which staged files become a run."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -28,7 +30,6 @@ START = HOUR * 3600.0
         (9000, 1800, 7300, 10, 0, 4, False),  # one that is caught up waits for its close
         (9000, 1800, 7200, 10, 0, 4, True),  # but not for ever
         (9000, 3631, 8900, 10, 0, 4, True),
-        (9000, -START, 8900, 10, 0, 4, True),  # nothing says that it is: no watermark is known
         (300, 300, 0, 400, 0, 0, False),  # factor 0: only when the hour closes
         (3700, 3700, 0, 400, 0, 0, True),
     ],
@@ -43,6 +44,7 @@ def test_an_hour_file_is_written_when_it_is_due(  # noqa: PLR0917 - a table
         held=np.array([held]),
         now=START + now,
         watermark=START + watermark,
+        moves=True,
         policy=WritePolicy(flush_interval_seconds=60, open_hour_rewrite_factor=factor),
     )
     assert plan.tolist() == [due]
@@ -61,6 +63,22 @@ def test_runs_are_made_of_files_of_one_level_the_oldest_first() -> None:
 def test_a_large_run_is_merged_no_further() -> None:
     large = [(name, MAX_RUN_ROWS) for name, _ in _names(FAN_IN, 3)]
     assert plan_runs(large) == []
+
+
+@pytest.mark.parametrize("factor", [0, 4])
+def test_where_kafka_time_stands_still_an_hour_closes_by_the_clock(factor: float) -> None:
+    at: dict[str, Any] = {
+        "hours": np.array([HOUR]),
+        "waiting": np.array([1]),
+        "since_seconds": np.array([START]),
+        "held": np.array([100]),
+        "watermark": START + 1800,
+        "policy": WritePolicy(flush_interval_seconds=60, open_hour_rewrite_factor=factor),
+    }
+    assert [
+        plan_hours(**at, now=START + now, moves=moves).tolist()
+        for now, moves in ((3700, True), (3700, False), (3600, False))
+    ] == [[False], [True], [False]]
 
 
 @pytest.mark.parametrize(

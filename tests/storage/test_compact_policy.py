@@ -70,6 +70,25 @@ def test_an_hour_stays_open_while_kafka_time_lags_behind_the_clock(layout: Layou
     assert _held(layout) == 0
 
 
+def test_an_hour_that_is_caught_up_is_written_when_it_closes(layout: Layout) -> None:
+    running = compactor(layout, flush_interval=100)
+    _stage(layout, 0, first=0, rows=10)
+    for seconds in range(150):
+        running.run_once(CLOSED + seconds, NOW + seconds)
+    assert _held(layout) == 0
+    _rounds(running, CLOSED + 150, CLOSED)
+    assert _held(layout) == 10
+
+
+@pytest.mark.parametrize("factor", [0, 4])
+def test_an_hour_whose_kafka_time_stands_still_is_written_by_the_clock(layout: Layout, factor: float) -> None:
+    running = compactor(layout, factor=factor)
+    _stage(layout, 0, first=0, rows=10)
+    for seconds in range(80):
+        running.run_once(CLOSED + 9000 + seconds, NOW)
+    assert _held(layout) == 10
+
+
 def test_late_rows_join_a_closed_hours_file_after_the_flush_interval(layout: Layout) -> None:
     running = compactor(layout)
     _stage(layout, 0, first=0, rows=100)

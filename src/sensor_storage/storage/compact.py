@@ -118,6 +118,7 @@ def plan_hours(
     held: NDArray[np.int64],
     now: float,
     watermark: float,
+    moves: bool,
     policy: WritePolicy,
 ) -> NDArray[np.bool_]:
     """Which sensor-hours with waiting rows are due, all arguments by sensor-hour.
@@ -125,17 +126,18 @@ def plan_hours(
     A first file appears, and a closed hour's late rows join it, once rows have waited for the flush interval.
     An open hour's file is written again when the waiting rows are `open_hour_rewrite_factor` times what it
     holds; with factor 0 it is written only when its hour closes. An hour closes when `watermark`, the least
-    Kafka time consumed, is half a flush interval past its end. An hour that is open by that and over by the clock
-    is being caught up and will close in minutes: until then its rows wait, for `CATCH_UP_PATIENCE` at most.
+    Kafka time consumed, is half a flush interval past its end, or the clock is and the watermark no longer `moves`.
+    One that is over by the clock alone is being caught up and closes in minutes: until then its rows wait, for
+    `CATCH_UP_PATIENCE` at most.
     """
     waited = now - since_seconds
     settles = (hours + 1) * _SECONDS_PER_HOUR + policy.flush_interval_seconds / 2
-    closed = watermark >= settles
-    caught_up = ~closed & (now >= settles) & (watermark > 0)
+    over = now >= settles
+    closed = (watermark >= settles) | (over & (not moves))
     if policy.open_hour_rewrite_factor == 0:
         return (waited >= policy.flush_interval_seconds) & closed
     grown = waiting >= policy.open_hour_rewrite_factor * held
-    patience = np.where(caught_up, CATCH_UP_PATIENCE, 1) * policy.flush_interval_seconds
+    patience = np.where(over & ~closed, CATCH_UP_PATIENCE, 1) * policy.flush_interval_seconds
     return (waited >= patience) & (closed | grown)
 
 
@@ -187,6 +189,8 @@ class Compactor:
         self.go_on: GoOn = always
         self._left: Keys = np.empty(0, np.int64)
         self._planned_at = float("-inf")
+        self._watermark = 0.0
+        self._moved_at = float("-inf")
         self._held: dict[int, int] = {}
         self.staging = Staging(layout, policy.index_entries)
 
@@ -202,6 +206,9 @@ class Compactor:
         `watermark` is the least Kafka time, in seconds, that ingest has consumed on any partition.
         """
         report = CompactReport()
+        if watermark > self._watermark:
+            self._moved_at = now
+        self._watermark = watermark
         while True:
             removed = self._removed
             try:
@@ -257,6 +264,7 @@ class Compactor:
             held=held,
             now=now,
             watermark=watermark,
+            moves=now - self._moved_at < self._policy.flush_interval_seconds,
             policy=self._policy,
         )
         return keys[due]
