@@ -29,7 +29,7 @@ from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import ask, socket_path
 from sensor_storage.storage.settled import Settled
-from sensor_storage.storage.status import ColdStatus, read_ingest, write_status
+from sensor_storage.storage.status import ColdStatus, consumption_pauses, read_ingest, write_status
 
 _ROUND_SECONDS: Final = 1.0
 _STATUS_SECONDS: Final = 1.0
@@ -213,8 +213,9 @@ class ColdLoop:
 
     def _settled_mark(self) -> float:
         """The least Kafka time over the ingest workers, settled: to be asked each round."""
-        marks = [status.watermark for status in read_ingest(self._layout) if status.watermark > 0]
-        return self._settled.take(min([self._clock.now(), *marks]))
+        now, ingest = self._clock.now(), read_ingest(self._layout)
+        marks = [status.watermark for status in ingest if status.watermark > 0]
+        return self._settled.take(min([now, *marks]), paused=consumption_pauses(ingest, now))
 
     def _remove(self, removals: Sequence[Removal]) -> dict[str, str]:
         """Let the owner of the tree do it; what it says of each file it kept."""

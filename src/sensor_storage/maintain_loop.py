@@ -24,7 +24,13 @@ from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import alone, ask, socket_path
 from sensor_storage.storage.set_aside import SetAside
 from sensor_storage.storage.settled import Settled
-from sensor_storage.storage.status import MaintainStatus, is_fresh, read_ingest, write_status
+from sensor_storage.storage.status import (
+    MaintainStatus,
+    consumption_pauses,
+    is_fresh,
+    read_ingest,
+    write_status,
+)
 
 _STATUS_SECONDS: Final = 1.0
 _ROUND_SECONDS: Final = 1.0
@@ -205,9 +211,10 @@ class MaintainLoop:
 
     def _least_watermark(self) -> float:
         """The least Kafka time over the ingest workers, settled; the last one known while none reports."""
-        known = [status.watermark for status in read_ingest(self._layout)]
-        if known:
-            self._watermark = self._settled.take(min(known))
+        ingest = read_ingest(self._layout)
+        if ingest:
+            paused = consumption_pauses(ingest, self._clock.now())
+            self._watermark = self._settled.take(min(one.watermark for one in ingest), paused=paused)
         return self._watermark
 
     def _alive(self) -> None:

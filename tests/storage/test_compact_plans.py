@@ -1,7 +1,5 @@
 """When an hour file is written, and which staged files become a run."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -26,10 +24,14 @@ START = HOUR * 3600.0
         (3700, 3631, 100, 1, 3000, 4, True),
         (9000, 9000, 8950, 1, 3600, 4, False),  # late rows wait for company
         (9000, 9000, 8939, 1, 3600, 4, True),
-        (9000, 1800, 100, 10, 3600, 4, False),  # by Kafka's time the hour is still open
-        (9000, 1800, 7300, 10, 0, 4, False),  # one that is caught up waits for its close
-        (9000, 1800, 7200, 10, 0, 4, True),  # but not for ever
-        (9000, 3631, 8900, 10, 0, 4, True),
+        (5400, 1800, 100, 10, 3600, 4, False),  # by Kafka's time the hour is still open
+        (5400, 1800, 3700, 10, 0, 4, False),  # one that is caught up waits for its close
+        (5400, 3631, 3700, 10, 0, 4, True),
+        (5430, 1800, 3600, 10, 0, 4, True),  # but not for ever
+        (5430, 1800, 3600, 10, 3600, 4, True),
+        (5430, 1800, 3600, 10, 0, 0, True),
+        (9000, 1800, 7201, 10, 0, 4, False),
+        (9000, 1800, 7200, 10, 0, 4, True),
         (300, 300, 0, 400, 0, 0, False),  # factor 0: only when the hour closes
         (3700, 3700, 0, 400, 0, 0, True),
     ],
@@ -44,7 +46,6 @@ def test_an_hour_file_is_written_when_it_is_due(  # noqa: PLR0917 - a table
         held=np.array([held]),
         now=START + now,
         watermark=START + watermark,
-        moves=True,
         policy=WritePolicy(flush_interval_seconds=60, open_hour_rewrite_factor=factor),
     )
     assert plan.tolist() == [due]
@@ -63,22 +64,6 @@ def test_runs_are_made_of_files_of_one_level_the_oldest_first() -> None:
 def test_a_large_run_is_merged_no_further() -> None:
     large = [(name, MAX_RUN_ROWS) for name, _ in _names(FAN_IN, 3)]
     assert plan_runs(large) == []
-
-
-@pytest.mark.parametrize("factor", [0, 4])
-def test_where_kafka_time_stands_still_an_hour_closes_by_the_clock(factor: float) -> None:
-    at: dict[str, Any] = {
-        "hours": np.array([HOUR]),
-        "waiting": np.array([1]),
-        "since_seconds": np.array([START]),
-        "held": np.array([100]),
-        "watermark": START + 1800,
-        "policy": WritePolicy(flush_interval_seconds=60, open_hour_rewrite_factor=factor),
-    }
-    assert [
-        plan_hours(**at, now=START + now, moves=moves).tolist()
-        for now, moves in ((3700, True), (3700, False), (3600, False))
-    ] == [[False], [True], [False]]
 
 
 @pytest.mark.parametrize(

@@ -41,3 +41,11 @@ def test_a_watermark_that_goes_back_counts_at_once() -> None:
     settled.take(5000)
     clock.advance(70)
     assert settled.take(100) == 100
+
+
+def test_while_consumption_pauses_the_clock_counts() -> None:
+    clock = ManualClock()
+    settled, watermark = Settled(clock, 60), clock.now() - 86_400
+    assert settled.take(watermark) == watermark
+    assert settled.take(watermark, paused=True) == clock.now()
+    assert settled.take(watermark) == watermark

@@ -4,6 +4,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from sensor_storage.errors import Usage
 from sensor_storage.log import get
@@ -38,22 +39,36 @@ class Certificate:
         return file_state(self.chain), file_state(self.key)
 
 
-class Renewed:
-    """A `context` for a server that begins each connection with the newest good pair of the certificate's files.
+class Newest(ssl.SSLContext):
+    """A server's context whose connections each begin with the newest context of the certificate's files.
 
-    A new pair is loaded aside and then taken as a whole: what OpenSSL holds while it loads one into a context that
+    A renewed pair is loaded aside and taken as a whole: what OpenSSL holds while it loads one into a context that
     serves, a new chain without its key, would be shown to whoever connects in that moment.
     """
+
+    taken: ssl.SSLContext
+
+    def wrap_bio(self, *arguments: Any, **named: Any) -> ssl.SSLObject:  # noqa: ANN401 - as the one taken has them
+        """A connection of an event loop."""
+        return self.taken.wrap_bio(*arguments, **named)
+
+    def wrap_socket(self, *arguments: Any, **named: Any) -> ssl.SSLSocket:  # noqa: ANN401 - as the one taken has them
+        """A connection of a thread."""
+        return self.taken.wrap_socket(*arguments, **named)
+
+
+class Renewed:
+    """A certificate whose `context` follows its files."""
 
     def __init__(self, certificate: Certificate) -> None:
         self._certificate = certificate
         self._seen = certificate.state()
-        self._newest = self.context = certificate.context()
-        self.context.sni_callback = self._begin
+        self.context = Newest(ssl.PROTOCOL_TLS_SERVER)
+        self.context.taken = certificate.context()
 
-    def keep_fresh(self, stop: Event, seconds: float = LOOK_SECONDS) -> None:
+    def keep_fresh(self, stop: Event) -> None:
         """Load the pair again whenever a file changes, until told to stop; a bad pair changes nothing."""
-        while not stop.wait(seconds):
+        while not stop.wait(LOOK_SECONDS):
             try:
                 self._look()
             except (OSError, Usage) as error:
@@ -64,13 +79,9 @@ class Renewed:
     def _look(self) -> None:
         now = self._certificate.state()
         if now != self._seen:
-            self._newest = self._certificate.context()
+            self.context.taken = self._certificate.context()
             self._seen = now
             _log.info("certificate_read")
-
-    def _begin(self, link: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
-        """Called at each handshake, whether the caller names a server or not."""
-        link.context = self._newest
 
 
 def _no_password() -> str:

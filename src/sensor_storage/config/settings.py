@@ -250,7 +250,7 @@ class CompactSettings(Branch):
         "BUFFER_FLUSH_INTERVAL_SECONDS",
         timedelta(seconds=60),
         "Longest time until a sensor-hour's first file appears, and until a closed hour's file is complete. In a "
-        "catch-up a past hour has its first file when it closes.",
+        "catch-up a past hour has its first file when it closes by Kafka's time, or half an hour later.",
     )
     open_hour_rewrite_factor: kinds.Factor = _setting(
         "OPEN_HOUR_REWRITE_FACTOR",

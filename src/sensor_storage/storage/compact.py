@@ -55,8 +55,8 @@ BLOCK_FILES = 200
 MANY_FILES = 64
 """While hour files are due, staged files are merged only where they are so many."""
 
-CATCH_UP_PATIENCE = 30
-"""Rows of an hour that is being caught up wait for its close so many flush intervals at most."""
+CATCH_UP_SECONDS = 1800
+"""So long at most an hour that is being caught up waits for its close."""
 
 _SECONDS_PER_HOUR = 3600
 _PLAN_SECONDS = 5.0
@@ -118,7 +118,6 @@ def plan_hours(
     held: NDArray[np.int64],
     now: float,
     watermark: float,
-    moves: bool,
     policy: WritePolicy,
 ) -> NDArray[np.bool_]:
     """Which sensor-hours with waiting rows are due, all arguments by sensor-hour.
@@ -126,19 +125,17 @@ def plan_hours(
     A first file appears, and a closed hour's late rows join it, once rows have waited for the flush interval.
     An open hour's file is written again when the waiting rows are `open_hour_rewrite_factor` times what it
     holds; with factor 0 it is written only when its hour closes. An hour closes when `watermark`, the least
-    Kafka time consumed, is half a flush interval past its end, or the clock is and the watermark no longer `moves`.
-    One that is over by the clock alone is being caught up and closes in minutes: until then its rows wait, for
-    `CATCH_UP_PATIENCE` at most.
+    Kafka time consumed, is half a flush interval past its end. One that is over by the clock alone is being
+    caught up and closes in minutes: until then its rows wait, for `CATCH_UP_SECONDS` at most.
     """
-    waited = now - since_seconds
-    settles = (hours + 1) * _SECONDS_PER_HOUR + policy.flush_interval_seconds / 2
-    over = now >= settles
-    closed = (watermark >= settles) | (over & (not moves))
-    if policy.open_hour_rewrite_factor == 0:
-        return (waited >= policy.flush_interval_seconds) & closed
-    grown = waiting >= policy.open_hour_rewrite_factor * held
-    patience = np.where(over & ~closed, CATCH_UP_PATIENCE, 1) * policy.flush_interval_seconds
-    return (waited >= patience) & (closed | grown)
+    interval = policy.flush_interval_seconds
+    settles = (hours + 1) * _SECONDS_PER_HOUR + interval / 2
+    closed, over = watermark >= settles, now >= settles
+    factor = policy.open_hour_rewrite_factor
+    grown = (waiting >= factor * held) & (factor > 0)
+    late = over & (now - np.maximum(since_seconds, settles) >= CATCH_UP_SECONDS)
+    due: NDArray[np.bool_] = (now - since_seconds >= interval) & (closed | ~over & grown | late)
+    return due
 
 
 def plan_runs(files: Sequence[tuple[StagedName, int]], *, pressed: bool = False) -> list[list[StagedName]]:
@@ -189,8 +186,6 @@ class Compactor:
         self.go_on: GoOn = always
         self._left: Keys = np.empty(0, np.int64)
         self._planned_at = float("-inf")
-        self._watermark = 0.0
-        self._moved_at = float("-inf")
         self._held: dict[int, int] = {}
         self.staging = Staging(layout, policy.index_entries)
 
@@ -206,9 +201,6 @@ class Compactor:
         `watermark` is the least Kafka time, in seconds, that ingest has consumed on any partition.
         """
         report = CompactReport()
-        if watermark > self._watermark:
-            self._moved_at = now
-        self._watermark = watermark
         while True:
             removed = self._removed
             try:
@@ -264,7 +256,6 @@ class Compactor:
             held=held,
             now=now,
             watermark=watermark,
-            moves=now - self._moved_at < self._policy.flush_interval_seconds,
             policy=self._policy,
         )
         return keys[due]

@@ -3,7 +3,7 @@
 The API, `status` and the demo read these; nothing that must not be lost is kept here.
 """
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from typing import TypeAlias, TypeVar
 
 import msgspec
@@ -168,6 +168,11 @@ def is_fresh(status: AnyStatus, now: float) -> bool:
             return age < FRESH_SECONDS
         case _:
             return not status.ended and age < FRESH_SECONDS
+
+
+def consumption_pauses(ingest: Iterable[IngestStatus], now: float) -> bool:
+    """Does a living worker consume nothing, because disk, staging or dead letters have no room?"""
+    return any(status.paused and is_fresh(status, now) for status in ingest)
 
 
 Status = TypeVar("Status", IngestStatus, MaintainStatus, ColdStatus, ApiStatus)
