@@ -84,14 +84,12 @@ def produce(
     *,
     key: bytes | str | None = None,
     partition: int = PARTITION_ANY,
-    at: float | None = None,
     settings: Mapping[str, str | int | bool] | None = None,
 ) -> list[Message]:
-    """Publish the values in order, now or with Kafka's time `at`; the acknowledged messages, with their offsets."""
+    """Publish the values in order; gives the acknowledged messages, with their offsets."""
     producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 1, **(settings or {})})
     acknowledged: list[Message] = []
     refused: list[KafkaError] = []
-    milliseconds = int(1000 * at) if at else 0  # 0: now
 
     def report(error: KafkaError | None, message: Message) -> None:
         if error is None:
@@ -100,7 +98,7 @@ def produce(
             refused.append(error)
 
     for value in values:
-        producer.produce(topic, value, key, partition=partition, on_delivery=report, timestamp=milliseconds)
+        producer.produce(topic, value, key, partition=partition, on_delivery=report)
         producer.poll(0)
     assert producer.flush(30) == 0, "Kafka did not acknowledge in 30 s"
     assert not refused, refused
