@@ -29,7 +29,13 @@ from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import ask, socket_path
 from sensor_storage.storage.settled import Settled
-from sensor_storage.storage.status import ColdStatus, consumption_pauses, read_ingest, write_status
+from sensor_storage.storage.status import (
+    ColdStatus,
+    consumption_pauses,
+    least_watermark,
+    read_ingest,
+    write_status,
+)
 
 _ROUND_SECONDS: Final = 1.0
 _STATUS_SECONDS: Final = 1.0
@@ -86,6 +92,7 @@ class ColdLoop:
         self._folding = folding(self._fold) if folding else None
         self._policy = policy
         self._settled = settled
+        self._mark = 0.0
         self._url = url
         self._check_store = check_store
         self._used_share = used_share
@@ -212,10 +219,15 @@ class ColdLoop:
         return int((min(now, self._settled_mark()) - self._policy.seal_grace_seconds) // _SECONDS_PER_HOUR)
 
     def _settled_mark(self) -> float:
-        """The least Kafka time over the ingest workers, settled: to be asked each round."""
+        """The least Kafka time over the ingest workers, settled: to be asked each round.
+
+        Where no worker reads, the last one known; where there is none, the clock.
+        """
         now, ingest = self._clock.now(), read_ingest(self._layout)
-        marks = [status.watermark for status in ingest if status.watermark > 0]
-        return self._settled.take(min([now, *marks]), paused=consumption_pauses(ingest, now))
+        if not ingest or any(status.reads for status in ingest):
+            known = least_watermark(status for status in ingest if status.watermark > 0)
+            self._mark = now if known is None else min(now, known)
+        return self._settled.take(self._mark, paused=consumption_pauses(ingest, now))
 
     def _remove(self, removals: Sequence[Removal]) -> dict[str, str]:
         """Let the owner of the tree do it; what it says of each file it kept."""

@@ -19,10 +19,13 @@ from sensor_storage.storage.dead_letters import DeadLetterSizes
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import socket_path
-from sensor_storage.storage.status import IngestStatus, PartitionStatus, write_status
+from sensor_storage.storage.status import IngestStatus, PartitionStatus, read_ingest, write_status
 
 _STATUS_SECONDS: Final = 1.0
 _LETTER_SECONDS: Final = 10.0
+_IDLE_SECONDS: Final = 60.0
+"""A worker the group gives no partition for so long has none to read, and no say in what time it is."""
+
 _log = get("ingest")
 
 
@@ -51,6 +54,7 @@ class IngestLoop:
         self._status_at = 0.0
         self._letters = DeadLetterSizes(layout)
         self._letter_bytes, self._letters_at = 0, float("-inf")
+        self._idle_from = 0.0
         self._control = Control(socket_path(layout, worker), {"cut": self._cut})
         self._ingest: Ingest | None = None
 
@@ -60,6 +64,8 @@ class IngestLoop:
         self._control.start()
         self._disk.settle()  # what the ledger remembers must outlive a power cut before it is passed over
         self._ingest = self._make_ingest()
+        self._ingest.watermark = self._last_watermark()
+        self._idle_from = self._clock.monotonic()
         try:
             while not stop.is_set():
                 self._step(self._ingest)
@@ -76,6 +82,7 @@ class IngestLoop:
         now = self._clock.monotonic()
         if now - self._status_at >= _STATUS_SECONDS:
             self._status_at = now
+            self._look_for_partitions(ingest, now)
             ingest.pause(self._pause_reason(ingest))
             self._tell(ingest)
         if unread := self._watch.call():
@@ -85,6 +92,17 @@ class IngestLoop:
             ingest.run_once(self._watch.found)
         except Transient as error:
             _log.warning("ingest_postponed", error=error.message, hint=error.hint)
+
+    def _last_watermark(self) -> float:
+        """What the worker's last life said: until it reads again, a restart has consumed no more than that."""
+        told = (one.watermark for one in read_ingest(self._layout) if one.worker == self._worker)
+        return next(told, 0.0)
+
+    def _look_for_partitions(self, ingest: Ingest, now: float) -> None:
+        if ingest.positions or self._watch.error:
+            self._idle_from = now
+        elif self._watch.found and now - self._idle_from >= _IDLE_SECONDS:
+            ingest.watermark = 0.0
 
     def _cut(self, _: Mapping[str, Any]) -> dict[str, Any]:
         return {"durable": self._ingest is not None and self._ingest.cut()}

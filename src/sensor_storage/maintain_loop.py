@@ -28,6 +28,7 @@ from sensor_storage.storage.status import (
     MaintainStatus,
     consumption_pauses,
     is_fresh,
+    least_watermark,
     read_ingest,
     write_status,
 )
@@ -210,11 +211,11 @@ class MaintainLoop:
         return report
 
     def _least_watermark(self) -> float:
-        """The least Kafka time over the ingest workers, settled; the last one known while none reports."""
+        """The least Kafka time over the ingest workers, settled; the last one known while none reads."""
         ingest = read_ingest(self._layout)
-        if ingest:
-            paused = consumption_pauses(ingest, self._clock.now())
-            self._watermark = self._settled.take(min(one.watermark for one in ingest), paused=paused)
+        known = least_watermark(ingest)
+        if known is not None:
+            self._watermark = self._settled.take(known, paused=consumption_pauses(ingest, self._clock.now()))
         return self._watermark
 
     def _alive(self) -> None:

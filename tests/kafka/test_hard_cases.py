@@ -3,6 +3,7 @@
 import contextlib
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -121,6 +122,24 @@ def test_a_group_whose_offsets_were_deleted_writes_nothing_again(
         second.until(lambda: second.messages() == 105, "and reads what is new")
     assert _values(layout) == list(range(105))
     _sound(layout)
+
+
+def test_without_partitions_kafkas_time_is_what_it_was(
+    one: Member, broker: EmbeddedBroker, topic_prefix: str
+) -> None:
+    produce(broker.bootstrap_servers, topic_prefix, _messages(0, 10))
+    one.step()
+    assert one.ingest.watermark == 0.0  # none are assigned yet
+    one.until(lambda: one.messages() == 10, "all is read")
+    one.ingest.lost(one.ingest.positions.positions())
+    before = one.ingest.watermark
+    one.ingest.cut()
+    assert one.ingest.watermark == before > 0
+
+
+def test_without_topics_kafkas_time_is_the_clocks(one: Member) -> None:
+    one.ingest.run_once({})
+    assert one.ingest.watermark == pytest.approx(time.time(), abs=60)
 
 
 @pytest.mark.parametrize("died", [True, False], ids=["it died before", "another partition was lost before"])

@@ -136,6 +136,25 @@ def test_sigterm_with_a_dead_broker_ends_within_30_seconds_and_loses_nothing(tmp
     assert _verified(service)["readings"] == 100
 
 
+def test_after_a_restart_kafkas_time_is_what_it_was_until_it_reads(
+    tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str
+) -> None:
+    topic = f"{topic_prefix}-a"
+    create_topic(broker.bootstrap_servers, topic)
+    produce(broker.bootstrap_servers, topic, _narrow(0, 10))
+    with running(tmp_path / "data", broker.bootstrap_servers, topic_prefix) as service:
+        service.wait_for_messages(10)
+        assert service.stop() == 0
+        (last,) = read_ingest(service.layout)
+        service.start()
+        (first,) = read_ingest(service.layout)
+        assert first.pid != last.pid
+        assert first.watermark == last.watermark
+        wait_until(
+            lambda: read_ingest(service.layout)[0].watermark > last.watermark, "it reads, and time goes on"
+        )
+
+
 def test_a_full_staging_area_pauses_consumption_which_goes_on_by_itself(
     tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str
 ) -> None:

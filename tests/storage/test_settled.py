@@ -1,13 +1,7 @@
 """Which hours are over while Kafka lags."""
 
-from typing import Any
-
-import pytest
-
 from sensor_storage.clock import ManualClock
 from sensor_storage.storage.settled import Settled
-from sensor_storage.storage.status import FRESH_SECONDS, consumption_pauses
-from support.statuses import NOW, ingest_status
 
 
 def test_live_the_watermark_counts_as_it_is() -> None:
@@ -55,17 +49,3 @@ def test_while_consumption_pauses_the_clock_counts() -> None:
     assert settled.take(watermark) == watermark
     assert settled.take(watermark, paused=True) == clock.now()
     assert settled.take(watermark) == watermark
-
-
-@pytest.mark.parametrize(
-    ("workers", "pauses"),
-    [
-        ([], False),
-        ([{}, {}], False),
-        ([{}, {"paused": "the data disk is 96% full"}], True),
-        ([{"paused": "the data disk is full", "time": NOW - FRESH_SECONDS}], False),  # its last word
-        ([{"paused": "the data disk is full", "ended": True}], False),
-    ],
-)
-def test_consumption_pauses_when_a_living_worker_says_so(workers: list[dict[str, Any]], pauses: bool) -> None:
-    assert consumption_pauses([ingest_status(**one) for one in workers], NOW) is pauses

@@ -32,8 +32,12 @@ class Proxy:
                 for source, sink in ((client, server), (server, client)):
                     threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
 
+    def refuse(self) -> None:
+        """Take no more; `serve` ends."""
+        self._server.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
-        """Take no more, and end what is open."""
+        """End what is open."""
         self._server.close()
         for one in self._open:
             with contextlib.suppress(OSError):
@@ -58,4 +62,6 @@ def proxy() -> Iterator[Proxy]:
     try:
         yield one
     finally:
+        one.refuse()
+        thread.join()
         one.close()

@@ -17,6 +17,7 @@ from sensor_storage.storage.status import (
     ColdStatus,
     IngestStatus,
     MaintainStatus,
+    least_watermark,
     read_api,
     read_cold,
     read_ingest,
@@ -46,8 +47,8 @@ class Snapshot:
     @property
     def lag_seconds(self) -> float | None:
         """How long ago, by Kafka's time, the least advanced partition is; None before that is known."""
-        marks = [status.watermark for status in self.ingest]
-        return max(0.0, self.now - min(marks)) if marks and min(marks) > 0 else None
+        mark = least_watermark(self.ingest)
+        return max(0.0, self.now - mark) if mark else None
 
     @property
     def workers(self) -> tuple[IngestStatus | MaintainStatus, ...]:

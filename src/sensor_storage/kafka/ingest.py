@@ -111,6 +111,7 @@ class Ingest(GroupHandler):
         self.disk_full = False
         self.paused = ""
         self.watermark = 0.0
+        """The least Kafka time consumed, in seconds; 0 where that is not known."""
         self._found: Mapping[str, str] | None = None
         self.consumer = join_group(self)
 
@@ -414,8 +415,10 @@ class Ingest(GroupHandler):
         self.consumer.restart(same)
 
     def _all_durable(self) -> None:
+        """Time goes on by what is read: with partitions lost, or none assigned yet, it is what it was."""
         self.positions.all_durable()
-        self.watermark = self.positions.watermark(self._clock.now())
+        if self.positions or self._found == {}:
+            self.watermark = self.positions.watermark(self._clock.now())
 
     def _count(self, ledger: Iterable[LedgerEntry], size_bytes: int) -> None:
         for entry in ledger:

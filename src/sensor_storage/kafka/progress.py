@@ -28,6 +28,10 @@ class Positions:
         """Is the partition assigned?"""
         return key in self._read
 
+    def __len__(self) -> int:
+        """How many are assigned."""
+        return len(self._read)
+
     def start(self, key: Partition, offset: int, durable: int) -> None:
         """The partition is read from there. It is `durable` up to less while the gap before it is not recorded."""
         self._read[key] = Progress(offset)

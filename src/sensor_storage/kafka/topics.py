@@ -34,7 +34,8 @@ class TopicDirectory:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.where: str = config["bootstrap.servers"]
-        self._admin = AdminClient({**config, "log_level": 0})  # what it would print, it also raises
+        self._config = {**config, "log_level": 0}  # what it would print, it also raises
+        self._admin = AdminClient(self._config)
         self._has_ids = not is_event_hubs(config)
         if not self._has_ids:
             _log.info(
@@ -56,7 +57,8 @@ class TopicDirectory:
         if not self._has_ids:
             listed = self._listed()
             return {name: Topic("", len(listed[name].partitions)) for name in names if name in listed}
-        futures = self._admin.describe_topics(TopicCollection(names), request_timeout=_TIMEOUT_SECONDS)
+        admin = self._admin  # to the end of the question, whatever another thread does meanwhile
+        futures = admin.describe_topics(TopicCollection(names), request_timeout=_TIMEOUT_SECONDS)
         found = {}
         for name, future in futures.items():
             try:
@@ -66,32 +68,39 @@ class TopicDirectory:
                 if (
                     error.args[0].retriable() or error.args[0].code() < 0
                 ):  # the client's own, such as no answer
-                    hint = "check KAFKA_BOOTSTRAP_SERVERS"
-                    raise Transient(f"describe topic {name}: {error.args[0].str()}", hint=hint) from error
+                    raise self._no_answer(f"describe topic {name}", error) from error
                 _log.info("topic_not_described", topic=name, error=str(error))
         return found
 
     def read_by(self, group: str) -> set[tuple[str, int]]:
         """The partitions the members of the group have; none while it shares them out or does not tell."""
+        admin = self._admin
         try:
-            futures = self._admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_SECONDS)
+            futures = admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_SECONDS)
             told = futures[group].result()
         except KafkaException as error:
             _log.debug("group_not_described", group=group, error=str(error))
+            self._renew()
             return set()
         if told.state is not ConsumerGroupState.STABLE:
             return set()
         parts = (part for member in told.members for part in member.assignment.topic_partitions)
         return {(part.topic, part.partition) for part in parts}
 
+    def _no_answer(self, act: str, error: KafkaException) -> Transient:
+        """The error to raise."""
+        self._renew()
+        return Transient(f"{act}: {error.args[0].str()}", hint="check KAFKA_BOOTSTRAP_SERVERS")
+
+    def _renew(self) -> None:
+        """Let a new client ask the next question: after a broker hung, the old one may never find it again."""
+        self._admin = AdminClient(self._config)
+
     def _listed(self) -> dict[str, Any]:
         try:
             listed = self._admin.list_topics(timeout=_TIMEOUT_SECONDS).topics
         except KafkaException as error:
-            words = error.args[0].str()
-            raise Transient(
-                f"list topics of {self.where}: {words}", hint="check KAFKA_BOOTSTRAP_SERVERS"
-            ) from error
+            raise self._no_answer(f"list topics of {self.where}", error) from error
         return {
             name: topic for name, topic in listed.items() if topic.error is None and not name.startswith("__")
         }

@@ -72,6 +72,11 @@ class IngestStatus(msgspec.Struct, frozen=True, kw_only=True):
     unread_partitions: int = 0
 
     @property
+    def reads(self) -> bool:
+        """Has it a say in what time it is by Kafka? Not where the group has no partition for it."""
+        return bool(self.partitions) or self.watermark > 0
+
+    @property
     def lag(self) -> int:
         """Messages that wait in Kafka, over all partitions of this worker."""
         return sum(item.lag for item in self.partitions)
@@ -168,6 +173,11 @@ def is_fresh(status: AnyStatus, now: float) -> bool:
             return age < FRESH_SECONDS
         case _:
             return not status.ended and age < FRESH_SECONDS
+
+
+def least_watermark(ingest: Iterable[IngestStatus]) -> float | None:
+    """The least Kafka time consumed, 0 where a partition has told none yet; None while no worker reads."""
+    return min((status.watermark for status in ingest if status.reads), default=None)
 
 
 def consumption_pauses(ingest: Iterable[IngestStatus], now: float) -> bool:
