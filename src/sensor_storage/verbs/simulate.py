@@ -107,7 +107,8 @@ SHARE = click.FloatRange(0.0, 1.0)
 @click.option(
     "--start",
     type=Moment(),
-    help="Event time of the first reading; by default now, or such that a backlog ends about now.",
+    help="Event time of the first reading; by default now, or such that a backlog ends about now. The time Kafka "
+    "gives a message is now all the same.",
 )
 @click.option(
     "--speed",

@@ -171,7 +171,7 @@ def _worker(worker: Worker) -> str:
     told = [f"process {worker.pid}" if worker.pid else "waits to be started again"]
     told += [f"{worker.age_seconds:,.0f} s ago"] if worker.age_seconds is not None else []
     if worker.lag_messages is not None:
-        told.append(f"lag {worker.lag_messages:,}")
+        told.append(f"{worker.lag_messages:,} messages wait")
     told += [f"HALTED: {worker.halted}"] if worker.halted else []
     told += [f"paused: {worker.paused}"] if worker.paused else []
     told += [f"error: {worker.error}"] if worker.error else []
