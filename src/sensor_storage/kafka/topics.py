@@ -65,9 +65,7 @@ class TopicDirectory:
                 told = future.result()
                 found[name] = Topic(_spelled(told), len(told.partitions))
             except KafkaException as error:
-                if (
-                    error.args[0].retriable() or error.args[0].code() < 0
-                ):  # the client's own, such as no answer
+                if error.args[0].retriable() or _is_own(error):
                     raise self._no_answer(f"describe topic {name}", error) from error
                 _log.info("topic_not_described", topic=name, error=str(error))
         return found
@@ -80,7 +78,8 @@ class TopicDirectory:
             told = futures[group].result()
         except KafkaException as error:
             _log.debug("group_not_described", group=group, error=str(error))
-            self._renew()
+            if _is_own(error):
+                self._renew()
             return set()
         if told.state is not ConsumerGroupState.STABLE:
             return set()
@@ -104,6 +103,11 @@ class TopicDirectory:
         return {
             name: topic for name, topic in listed.items() if topic.error is None and not name.startswith("__")
         }
+
+
+def _is_own(error: KafkaException) -> bool:
+    """Is it the client's, such as no answer, and none that the broker gave?"""
+    return bool(error.args[0].code() < 0)
 
 
 def _spelled(description: Any) -> str:  # noqa: ANN401 - the client's class has no type
