@@ -9,6 +9,7 @@ import pytest
 
 from sensor_storage.api.snapshot import Meter, Snapshot, oldest_unsafe_hour
 from sensor_storage.clock import SystemClock
+from sensor_storage.cold import keepsakes, manifests
 from sensor_storage.cold.audit import Audit
 from sensor_storage.cold.azure_rest import _ask, rehydrate
 from sensor_storage.cold.connect import Place, account_of
@@ -86,6 +87,28 @@ def test_a_new_disk_knows_what_the_store_has_without_asking_for_each_blob(
     assert fresh.catalog.sums() == (0, 200, 0)
     assert verify(fresh.layout).clean
     assert fresh.upload().uploaded == 0
+
+
+def test_a_large_manifest_is_written_in_pieces_and_not_in_each_round(
+    plant: Plant, store: DirectoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifests, "_PIECE_ROWS", 2)
+    monkeypatch.setattr(
+        keepsakes, "monotonic", map(float, range(0, 1000, 10)).__next__
+    )  # each takes ten seconds
+    keeps, report, told = plant.keepsakes, UploadReport(), []
+    for number, now in enumerate((LATER, LATER + 190, LATER + 210)):
+        plant.arrive(range(100 * number, 100 * number + 100), hour=HOUR + number)
+        plant.all_stages()
+        keeps.run_once(now, report)
+        copy = tmp_path / "manifest"
+        with copy.open("wb") as file:
+            store.download(manifests.manifest_name("services/one", int(LATER // 3600)), file)
+        told.append([one.receipt.name for one in manifests.read_manifest(copy)])
+    assert report.errors == {}
+    assert told[0] == told[1]
+    assert told[2] == sorted(name for name in blobs(store) if not name.startswith("services/"))
+    assert len(told[2]) > len(told[0]) > 2
 
 
 def test_late_readings_of_a_recovered_hour_make_the_aggregates_they_would_have_made(

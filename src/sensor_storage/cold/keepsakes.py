@@ -7,19 +7,22 @@ partition, below which offset everything is in the cold store: a new disk goes o
 from collections.abc import Iterator
 from contextlib import suppress
 from io import BytesIO
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 import msgspec
 
-from sensor_storage.cold.manifests import FOLDER, encode_manifest, manifest_name
-from sensor_storage.cold.store import Changed, ColdStore, ShutOut
+from sensor_storage.cold.manifests import FOLDER, manifest_name, write_manifest
+from sensor_storage.cold.store import Changed, ColdStore, Content, ShutOut
 from sensor_storage.cold.upload import UploadReport
 from sensor_storage.errors import Damaged, SensorStorageError, Transient
 from sensor_storage.log import get
 from sensor_storage.storage.alive import Alive, nothing
 from sensor_storage.storage.catalog import Catalog
-from sensor_storage.storage.digests import file_digest, stored_digest
+from sensor_storage.storage.digests import file_digest
+from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.known import HOUR_SECONDS
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.parquet import CheckedFile
@@ -27,6 +30,9 @@ from sensor_storage.storage.receipts import Receipt
 from sensor_storage.storage.safe_offsets import SafeOffset, safe_offsets
 
 SERVICES: Final = "services"
+_ROUNDS_A_MANIFEST: Final = 20
+"""So many times as long as writing manifests took, at least, passes before they are written again."""
+
 _log = get("keepsakes")
 
 
@@ -48,6 +54,8 @@ class Keepsakes:
         self._store = store
         self._prefix = f"{SERVICES}/{service}"
         self._group = group
+        self._disk = Disk(layout.root)
+        self._tell_at = 0.0
         self.published: Published | None = None
         self.alive: Alive = nothing
         """Called between files."""
@@ -98,18 +106,30 @@ class Keepsakes:
         report.bytes += len(content)
 
     def _tell_receipts(self, now: float) -> None:
-        """Write the manifest of each hour of uploads that has more to tell."""
+        """Write the manifest of each hour of uploads that has more to tell.
+
+        Where it is large, after a standstill, it is not written in each round. Nobody loses a file by that: who
+        rebuilds looks at the blobs that no manifest tells of.
+        """
+        if now < self._tell_at:
+            return
+        began = monotonic()
         told = self._receipts.newest(f"{self._prefix}/{FOLDER}/")
         for hour in self._catalog.known.hours(told - HOUR_SECONDS):
             self.alive()
-            name = manifest_name(self._prefix, hour)
-            files = self._catalog.known.of_hour(hour)
-            content = encode_manifest(files)
-            digest, held = stored_digest(content), self._receipts.find(name)
-            if held is None or held.local_digest != digest:
+            self._tell_hour(manifest_name(self._prefix, hour), hour, now)
+        self._tell_at = now + _ROUNDS_A_MANIFEST * (monotonic() - began)
+
+    def _tell_hour(self, name: str, hour: int, now: float) -> None:
+        with self._disk.scratch() as path:
+            rows, digest = write_manifest(path, self._catalog.known.of_hour(hour))
+            held = self._receipts.find(name)
+            if held and held.local_digest == digest:
+                return
+            with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
                 etag = replace_blob(self._store, name, content, {"digest": digest})
-                receipt = Receipt(name, etag, len(content), digest, digest, len(files), digest, now)
-                self._receipts.record([(None, receipt)])
+                size = len(content)
+        self._receipts.record([(None, Receipt(name, etag, size, digest, digest, rows, digest, now))])
 
     def _take_back(self, now: float, offsets: tuple[SafeOffset, ...]) -> None:
         if self.published is None:
@@ -132,7 +152,7 @@ class Keepsakes:
         return f"{self._prefix}/safe-offsets.json"
 
 
-def replace_blob(store: ColdStore, name: str, content: bytes, metadata: dict[str, str]) -> str:
+def replace_blob(store: ColdStore, name: str, content: Content, metadata: dict[str, str]) -> str:
     """Write in place of whatever is there, for the one writer of that name; the ETag."""
     while True:
         held = store.look(name)

@@ -6,8 +6,9 @@ the later one counts. `services/<id>/days/<asset>/yyyy/mm/dd.parquet` has all fi
 over and folded; it is written again when the day has changed since.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,15 +18,17 @@ import pyarrow.compute as pc
 
 from sensor_storage.errors import Damaged
 from sensor_storage.model import Series
-from sensor_storage.storage.footers import FORMAT_VERSION, OLDEST_WRITER, refuse_newer
+from sensor_storage.storage.digests import seal_file
+from sensor_storage.storage.footers import FORMAT_VERSION, OLDEST_WRITER, footer_metadata, refuse_newer
 from sensor_storage.storage.known import HOUR_SECONDS, Known
 from sensor_storage.storage.layout import encode_name
-from sensor_storage.storage.parquet import CheckedFile, encode_table
+from sensor_storage.storage.parquet import CheckedFile, encode_table, table_writer
 from sensor_storage.storage.receipts import Receipt
 
 FOLDER: Final = "receipts"
 DAYS_FOLDER: Final = "days"
 _SECONDS_PER_DAY: Final = 86_400
+_PIECE_ROWS: Final = 1 << 14
 _FIELDS: list[Any] = [
     pa.field("name", pa.string()),
     pa.field("etag", pa.string()),
@@ -80,12 +83,28 @@ def is_manifest(name: str) -> bool:
 
 def encode_manifest(files: Sequence[Known]) -> bytes:
     """The bytes of a manifest; equal files make equal bytes."""
+    return bytes(encode_table(_table(files), ManifestFooter(rows=len(files)), compression="zstd"))
+
+
+def write_manifest(path: Path, files: Iterable[Known]) -> tuple[int, str]:
+    """A manifest of any number of files, written piece by piece; how many they are, and its digest.
+
+    Equal files make equal bytes, but others than `encode_manifest` makes of them.
+    """
+    rows, left = 0, iter(files)
+    with table_writer(str(path), SCHEMA, compression="zstd") as writer:
+        while piece := list(islice(left, _PIECE_ROWS)):
+            writer.write_table(_table(piece))
+            rows += len(piece)
+        writer.add_key_value_metadata(footer_metadata(ManifestFooter(rows=rows)))
+    return rows, seal_file(path)
+
+
+def _table(files: Sequence[Known]) -> pa.Table:
     rows = [(*one.receipt, one.level, *one.series, *one[3:]) for one in files]
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(SCHEMA)
-    table = pa.Table.from_arrays(
-        [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
-    )
-    return bytes(encode_table(table, ManifestFooter(rows=len(rows)), compression="zstd"))
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
 
 def open_manifest(path: Path) -> pa.Table:

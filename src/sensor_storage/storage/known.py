@@ -4,7 +4,7 @@ Manifests in the cold store are made of this (`cold/manifests.py`), and the cata
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Final, NamedTuple
@@ -73,10 +73,9 @@ class KnownFiles:
         )
         return [hour for (hour,) in rows]
 
-    def of_hour(self, hour: int) -> list[Known]:
-        """The files that were uploaded last in that hour, in order of their names."""
-        rows = self._db.execute(_UPLOADED, (hour * HOUR_SECONDS, (hour + 1) * HOUR_SECONDS))
-        return [_known(row) for row in rows]
+    def of_hour(self, hour: int) -> Iterator[Known]:
+        """The files that were uploaded last in that hour, in order of their names; there may be very many."""
+        yield from map(_known, self._db.execute(_UPLOADED, (hour * HOUR_SECONDS, (hour + 1) * HOUR_SECONDS)))
 
     def below(self, prefix: str) -> list[Known]:
         """The files whose name begins so, in order of their names."""
