@@ -27,8 +27,9 @@ class Proxy:
         with contextlib.suppress(OSError):
             while True:
                 client = self._server.accept()[0]
+                self._open.add(client)
                 server = socket.create_connection(("127.0.0.1", self.target))
-                self._open |= {client, server}
+                self._open.add(server)
                 for source, sink in ((client, server), (server, client)):
                     threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
 
