@@ -7,7 +7,6 @@ partition, below which offset everything is in the cold store: a new disk goes o
 from collections.abc import Iterator
 from contextlib import suppress
 from io import BytesIO
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -15,7 +14,7 @@ from typing import Final
 import msgspec
 
 from sensor_storage.cold.manifests import FOLDER, manifest_name, write_manifest
-from sensor_storage.cold.store import Changed, ColdStore, Content, ShutOut
+from sensor_storage.cold.store import Changed, ColdStore, Content, ShutOut, mapped
 from sensor_storage.cold.upload import UploadReport
 from sensor_storage.errors import Damaged, SensorStorageError, Transient
 from sensor_storage.log import get
@@ -117,16 +116,17 @@ class Keepsakes:
         told = self._receipts.newest(f"{self._prefix}/{FOLDER}/")
         for hour in self._catalog.known.hours(told - HOUR_SECONDS):
             self.alive()
-            self._tell_hour(manifest_name(self._prefix, hour), hour, now)
+            self._tell_hour(hour, now)
         self._tell_at = now + _ROUNDS_A_MANIFEST * (monotonic() - began)
 
-    def _tell_hour(self, name: str, hour: int, now: float) -> None:
+    def _tell_hour(self, hour: int, now: float) -> None:
+        name = manifest_name(self._prefix, hour)
         with self._disk.scratch() as path:
             rows, digest = write_manifest(path, self._catalog.known.of_hour(hour))
             held = self._receipts.find(name)
             if held and held.local_digest == digest:
                 return
-            with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            with mapped(path) as content:
                 etag = replace_blob(self._store, name, content, {"digest": digest})
                 size = len(content)
         self._receipts.record([(None, Receipt(name, etag, size, digest, digest, rows, digest, now))])

@@ -6,8 +6,10 @@ or `Refused`: the caller looks, and never assumes.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from mmap import mmap
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
 from typing import IO, NamedTuple, Protocol, TypeAlias
 
 from sensor_storage.errors import SensorStorageError, Transient, Usage
@@ -95,6 +97,19 @@ class ColdStore(Protocol):
     def delete(self, name: str) -> None:
         """Remove a blob; one already gone is fine. For probes only: nothing that was uploaded is deleted."""
         ...
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[mmap]:
+    """A file's bytes as content, of one moment: mapped, so not held in memory."""
+    with path.open("rb") as file:
+        content = mmap(file.fileno(), 0, access=ACCESS_READ)
+    try:
+        yield content
+    finally:
+        # An error on its way may hold a view: it tells what happened, and the map ends with it.
+        with suppress(BufferError):
+            content.close()
 
 
 def same_blob(receipt: Receipt, blob: Blob) -> bool:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,7 +13,7 @@ from sensor_storage.aggregation.files import Aggregate, read_aggregate
 from sensor_storage.aggregation.rows import Row, with_rows
 from sensor_storage.aggregation.windows import WIDTH
 from sensor_storage.clock import SystemClock
-from sensor_storage.cold.store import Content
+from sensor_storage.cold.store import Content, mapped
 from sensor_storage.errors import Damaged, Transient
 from sensor_storage.model import SensorHour
 from sensor_storage.storage.block_writer import BlockWriter
@@ -128,7 +127,7 @@ class Unite:
             if footer.totals == held.totals:
                 yield United(None, as_it_is.digest, as_it_is.content_digest, as_it_is.rows, adopted)
                 return
-            with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            with mapped(path) as content:
                 yield United(content, digest, content_digest(footer.totals), footer.rows, adopted)
 
     def _adopt(self, rows: Stretch) -> None:

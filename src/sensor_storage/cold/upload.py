@@ -15,10 +15,9 @@ both finds them consistent.
 import random
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from mmap import ACCESS_READ, mmap
 from operator import attrgetter
 from pathlib import Path
 from threading import Event, Lock
@@ -28,7 +27,7 @@ from sensor_storage.aggregation.files import footer_of
 from sensor_storage.aggregation.windows import LEVELS, WIDTH, period_bounds, period_start
 from sensor_storage.aggregation.windows import Level as Width
 from sensor_storage.cold.pace import Pace
-from sensor_storage.cold.store import Away, Blob, Changed, ColdStore, Content, Refused, ShutOut
+from sensor_storage.cold.store import Away, Blob, Changed, ColdStore, Content, Refused, ShutOut, mapped
 from sensor_storage.cold.unite import Unite, United, moved
 from sensor_storage.errors import Damaged, DiskFull, Halt, SensorStorageError, Transient
 from sensor_storage.log import get
@@ -333,7 +332,7 @@ class Uploader:
 
     def _uploaded(self, task: _Task) -> _Outcome:
         path = self._layout.root / task.name
-        with self._turn(path), _mapped(path) as content:
+        with self._turn(path), mapped(path) as content:
             digest = checked_digest(content, path)
             if task.receipt and task.receipt.local_digest == digest:
                 return _Outcome(task.due, task.name, task.receipt)
@@ -444,16 +443,3 @@ def _stale(path: Path, sources: dict[int, str]) -> str:
     parts = footer_of(CheckedFile(path, coded=False)).parts
     wrong = sum(sources.get(part.number) != part.digest for part in parts)
     return f"{wrong} of its sources are not in the store as they were" if wrong else ""
-
-
-@contextmanager
-def _mapped(path: Path) -> Iterator[mmap]:
-    """The file's bytes, of one moment: mapped, so not held in memory."""
-    with path.open("rb") as file:
-        content = mmap(file.fileno(), 0, access=ACCESS_READ)
-    try:
-        yield content
-    finally:
-        # An error on its way may hold a view: it tells what happened, and the map ends with it.
-        with suppress(BufferError):
-            content.close()
