@@ -22,7 +22,7 @@ from urllib.request import Request, urlopen
 
 import psutil
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from sensor_storage.demo.broker import EmbeddedBroker
@@ -288,22 +288,27 @@ def _is_another(scene: Scene, pid: int) -> bool:
 
 
 def _member_is_fenced(scene: Scene, servers: str) -> None:
-    """Another process takes the name of the service's group member."""
+    """Another process has the name of the service's group member: each takes it from the other, over and over."""
     name = (scene.layout.root / "instance-id").read_text().strip()
-    other = Consumer(
-        {
-            "bootstrap.servers": servers,
-            "group.id": "sensor-data-",
-            "group.instance.id": f"{name}-ingest-0",
-            "partition.assignment.strategy": "cooperative-sticky",
-        }
-    )
-    other.subscribe([TOPIC])
     deadline = time.monotonic() + 60
     while "SensorStorageHalted" not in scene.firing():
-        assert time.monotonic() < deadline, scene.service.log()
-        other.poll(0.5)
-    other.close()
+        rival = Consumer(
+            {
+                "bootstrap.servers": servers,
+                "group.id": "sensor-data-",
+                "group.instance.id": f"{name}-ingest-0",
+                "partition.assignment.strategy": "cooperative-sticky",
+            }
+        )
+        rival.subscribe([TOPIC])
+        with contextlib.closing(rival):
+            while not _is_fenced(rival.poll(0.5)) and "SensorStorageHalted" not in scene.firing():
+                assert time.monotonic() < deadline, scene.service.log()
+
+
+def _is_fenced(message: Message | None) -> bool:
+    error = None if message is None else message.error()
+    return error is not None and error.code() == KafkaError._FATAL
 
 
 @pytest.mark.slow
