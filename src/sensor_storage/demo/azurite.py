@@ -43,6 +43,11 @@ class Azurite:
             "AZURE_CREATE_CONTAINER": "true",
         }
 
+    def write_login(self, path: Path) -> Path:
+        """Put the settings into a file that verbs take as `--env-file`."""
+        path.write_text("".join(f'{name}="{value}"\n' for name, value in self.settings.items()))
+        return path
+
     @property
     def endpoint(self) -> str:
         """Its address, with the account."""

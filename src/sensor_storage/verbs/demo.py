@@ -66,12 +66,13 @@ def command(data: Path, port: int | None, seconds: float | None, past: int, *, e
         azurite or nullcontext(),
     ):
         environment = _environment(layout, broker.bootstrap_servers, port) | _cold(data, azurite)
+        login = azurite.write_login(data / "azurite.env") if azurite else None
         service = DemoService(environment, data / "service.log")
         plant = DemoPlant(broker.bootstrap_servers, clock, past_seconds=past)
         try:
             service.keep_running()
             plant.start()
-            click.echo(_introduction(layout, port, broker.bootstrap_servers, service.pid))
+            click.echo(_introduction(layout, port, broker.bootstrap_servers, service.pid, login))
             line = LiveLine(layout, clock, lambda: plant.acknowledged)
             writer = 0
             ends = clock.monotonic() + seconds if seconds else None
@@ -127,8 +128,9 @@ def _cold(data: Path, azurite: Azurite | None) -> dict[str, str]:
     return {**soon, **(azurite.settings if azurite else {"COLD_STORE_URL": (data / "cold").as_uri()})}
 
 
-def _introduction(layout: Layout, port: int, bootstrap_servers: str, pid: int) -> str:
+def _introduction(layout: Layout, port: int, bootstrap_servers: str, pid: int, login: Path | None) -> str:
     data = os.path.relpath(layout.root)
+    store = f" --env-file {os.path.relpath(login)}" if login else ""
     program = os.path.relpath(sys.argv[0]) if os.path.sep in sys.argv[0] else "sensor-storage"
     return f"""
 A plant of 100 machines publishes to Kafka at {bootstrap_servers}; its readings arrive below {data}/raw.
@@ -145,7 +147,8 @@ Try, in another terminal:
   {program} ls --data {data}
   {program} status --data {data}
   {program} verify --data {data}
-  curl -s 'http://127.0.0.1:{port}/azure/files?limit=3'     the hours that are over; queries read them back
+  {program} query press-1 temperature --data {data}{store}
+  curl -s 'http://127.0.0.1:{port}/azure/files?limit=3'     hours that are over; the query reads them back
   .venv/bin/python -c "import duckdb; print(duckdb.sql(\\"from '{data}/raw/press-1/*/*/*/*/*.parquet'\\"))"
   kill -9 {pid}        # the whole service; watch it come back with nothing lost
 
