@@ -22,10 +22,11 @@ from urllib.request import Request, urlopen
 
 import psutil
 import pytest
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from sensor_storage.demo.broker import EmbeddedBroker
+from sensor_storage.kafka.consumer import ends_member
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.processes import read_processes
 from sensor_storage.storage.status import read_cold, read_ingest, read_maintain
@@ -308,7 +309,7 @@ def _member_is_fenced(scene: Scene, servers: str) -> None:
 
 def _is_fenced(message: Message | None) -> bool:
     error = None if message is None else message.error()
-    return error is not None and error.code() == KafkaError._FATAL
+    return error is not None and ends_member(error)
 
 
 @pytest.mark.slow
@@ -355,7 +356,7 @@ def _is_blocked(layout: Layout) -> bool:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 128 MB of its own."""
+    """A disk of 128 MB of its own; a skip that says why where this process may not mount one."""
     folder = tmp_path / "disk"
     folder.mkdir()
     words = ["mount", "-t", "tmpfs", "-o", "size=128m", "tmpfs", str(folder)]

@@ -12,6 +12,7 @@ import pytest
 
 from support.waiting import wait_until
 
+# Threads that wake all the time make the main thread handle its signals at every place of its code.
 _WORKER = """
 import sys, threading, time
 from sensor_storage.stopping import until_told, work
@@ -31,7 +32,7 @@ def test_a_worker_ends_when_the_terminal_and_the_supervisor_both_tell_it(pause_s
         assert worker.stdout is not None
         assert worker.stdout.readline() == "ready\n"
         worker.send_signal(signal.SIGINT)
-        time.sleep(pause_seconds)
+        time.sleep(pause_seconds)  # how far the second signal comes behind the first is what is tried
         worker.send_signal(signal.SIGTERM)
         try:
             assert worker.wait(10) == 0
