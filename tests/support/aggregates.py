@@ -23,7 +23,7 @@ from sensor_storage.storage.durable import Disk, Steps
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.readings import Readings
 from sensor_storage.storage.series_column import SeriesColumn
-from support.trees import HOUR, NOW, SOURCE, compactor, stage
+from support.trees import HOUR, NOW, SOURCE, close_with, compactor, stage
 
 SERIES = Series("press-1", "temperature")
 SECOND = 1_000_000
@@ -83,13 +83,16 @@ def aggregator(
     """An aggregator as after an ordinary start."""
     disk = Disk(layout.root, steps)
     disk.clear_aside()
-    return Aggregator(
+    catalog = Catalog(layout)
+    made = Aggregator(
         layout,
         disk,
-        Catalog(layout),
+        catalog,
         LocalHours(layout, judge_by("opc-ua", uncertain_is_good=True)),
         policy or AggregatePolicy(),
     )
+    close_with(made, catalog)
+    return made
 
 
 def aggregate(

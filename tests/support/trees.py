@@ -1,6 +1,7 @@
 """Data directories with known readings, and what they hold."""
 
 import itertools
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -96,7 +97,19 @@ def compactor(
     policy = WritePolicy(
         flush_interval_seconds=flush_interval, open_hour_rewrite_factor=factor, block_rows=block_rows
     )
-    return Compactor(layout, disk, Catalog(layout), policy, name=f"m{next(_STARTS)}")
+    catalog = Catalog(layout)
+    made = Compactor(layout, disk, catalog, policy, name=f"m{next(_STARTS)}")
+    close_with(made, catalog)
+    return made
+
+
+def close_with(owner: object, catalog: Catalog) -> None:
+    """Close the catalog as soon as its owner is gone.
+
+    SQLite's connections are cycles: else one would stay open until the collector comes, amid a copy of the
+    directory or after its files were forgotten, and take the `-wal` that is there by then with it.
+    """
+    weakref.finalize(owner, catalog.close)
 
 
 def rows_of(readings: Readings) -> list[Row]:
