@@ -1,7 +1,6 @@
 """A cold store by its URL, or by the Azure settings that are a short form of one."""
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -16,17 +15,16 @@ from sensor_storage.cold.azure_rest import Account, create_container, list_blobs
 from sensor_storage.cold.directory import DirectoryStore
 from sensor_storage.cold.mark import open_folder
 from sensor_storage.cold.objects import ObjectStore
+from sensor_storage.cold.reactions import plain
 from sensor_storage.cold.store import ColdStore
 from sensor_storage.config import azure
 from sensor_storage.config.kinds import AZURE_SCHEMES, STORE_SCHEMES, check_file_url
 from sensor_storage.config.load import load
 from sensor_storage.config.settings import ColdSettings
 from sensor_storage.errors import Usage
-from sensor_storage.secrecy import without_secrets
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.status import read_cold
 
-_LIBRARY_WORDS: Final = re.compile(r"^Generic \w+ error: |\n\nDebug source.*", re.DOTALL)
 _CONNECTION_WORDS: Final = {
     "AccountName": "account_name",
     "AccountKey": "account_key",
@@ -194,7 +192,7 @@ def open_store(place: Place) -> ColdStore:
 
 def _unusable(place: Place, error: Exception) -> Usage:
     """What the client library says in a sentence, without the dump of its insides behind it."""
-    said = without_secrets(_LIBRARY_WORDS.sub("", str(error)).strip())
+    said = plain(error)
     if said.endswith("Account must be specified"):
         return Usage(
             f"COLD_STORE_URL {place.url} needs an account",

@@ -9,41 +9,14 @@ from contextlib import contextmanager
 from typing import IO, Any, Final
 
 import obstore
-from obstore.exceptions import (
-    AlreadyExistsError,
-    BaseError,
-    NotFoundError,
-    PermissionDeniedError,
-    PreconditionError,
-    UnauthenticatedError,
-)
+from obstore.exceptions import BaseError, NotFoundError
 
 from sensor_storage.cold.azure_rest import Denied
-from sensor_storage.cold.store import PAGE, Blob, Changed, Content, Page, Refused, ShutOut, check_name
-from sensor_storage.errors import SensorStorageError, Transient
-from sensor_storage.secrecy import without_secrets
+from sensor_storage.cold.reactions import reaction
+from sensor_storage.cold.store import PAGE, Blob, Changed, Content, Page, check_name
+from sensor_storage.errors import SensorStorageError
 
 _PREFIX: Final = "sensor_storage_"
-_REFUSALS: Final = {
-    "BlobArchived": "ask for it: sensor-storage restore --rehydrate, with --from and --to; it takes hours",
-    "BlobBeingRehydrated": "the blob is on its way out of the archive; this may take hours",
-    "BlobImmutableDueToPolicy": "the container's immutability policy forbids changes to it",
-}
-"""What the store will not do with one blob."""
-
-_SHUT_OUT: Final = {
-    "ContainerNotFound": "create the container, or let the service: AZURE_CREATE_CONTAINER=true",
-    "NoSuchBucket": "create the bucket",
-    "InvalidResourceName": "the container's name is not one Azure takes",
-    "AuthorizationPermissionMismatch": "give the identity the role Storage Blob Data Contributor",
-    "AuthenticationFailed": "check key or SAS token, and the clock: more than 15 minutes off is refused",
-    "AuthorizationFailure": "the account's network rules keep this machine out",
-    "InvalidAuthenticationInfo": "check key or SAS token",
-    "AccountIsDisabled": "the storage account is disabled",
-    "403 Forbidden": "check key or SAS token and its rights, and the clock",
-    "401 Unauthorized": "check the credentials",
-}
-"""What it will not do with any."""
 
 
 class ObjectStore:
@@ -177,20 +150,7 @@ class ObjectStore:
         except SensorStorageError:
             raise
         except (BaseError, OSError, ValueError) as error:
-            raise _reaction(f"{act} {name} in {self._url}", error) from error
-
-
-def _reaction(act: str, error: Exception) -> SensorStorageError:
-    text = without_secrets(" ".join(str(error).split()))
-    for kind, codes in ((Refused, _REFUSALS), (ShutOut, _SHUT_OUT)):
-        for code, hint in codes.items():
-            if code in text:
-                return kind(f"{act}: {code}", hint=hint)
-    if isinstance(error, PermissionDeniedError | UnauthenticatedError):
-        return ShutOut(f"{act}: permission denied", hint=_SHUT_OUT["403 Forbidden"])
-    if "Lease" not in text and isinstance(error, AlreadyExistsError | PreconditionError):
-        return Changed(f"{act}: written by somebody else")
-    return Transient(f"{act}: {text[:300]}", hint="is the store reachable? `sensor-storage check` looks")
+            raise reaction(f"{act} {name} in {self._url}", error) from error
 
 
 def _has_no_container(error: Exception) -> bool:
