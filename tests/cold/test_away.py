@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 
 import pytest
@@ -89,11 +89,51 @@ def test_ten_minutes_of_trouble_cost_time_and_nothing_else(
     assert sum(minutes[5:]) / 5 <= minutes[0] / 10
     assert sum(minutes[1:]) <= 40  # one file at a time, each with a few requests
     line.fault = good
-    drained = next(minute for minute in range(10, 30) if plant.upload(LATER + minute * 60).waiting == 0)
-    assert drained <= 20
+    rounds = (plant.upload(LATER + minute * 60) for minute in range(10, 20))
+    assert (
+        next(report for report in rounds if not report.away).waiting == 0
+    )  # what it turned away goes up too
     assert sorted(blobs(plant.store)) == plant.local()
     assert plant.clean(MUCH_LATER).removed == 100
     assert plant.offsets() == list(range(0, 500, 2))
+
+
+@pytest.mark.parametrize("minutes", [2, 10, 20])
+def test_what_the_store_turned_away_goes_up_with_the_first_file_that_finds_it_back(
+    tmp_path: Path, line: Line, minutes: int
+) -> None:
+    """Chance has each file wait as long as it may, and the store be left alone as short."""
+    plant = plant_of(tmp_path, line, 2)
+    chances = cycle((0.0, 1.0)).__next__
+    plant.uploader = Uploader(
+        plant.layout, plant.disk, plant.catalog, plant.store, UploadPolicy(), chance=chances
+    )
+    line.fault = lambda _: SLOW_DOWN
+    end = LATER + minutes * 60
+    assert not any(plant.upload(LATER + second).uploaded for second in range(0, minutes * 60, 5))
+    line.fault = good
+    rounds = (plant.upload(end + second) for second in range(0, 1200, 5))
+    assert next(report for report in rounds if not report.away).waiting == 0
+
+
+def test_a_file_that_fails_for_itself_after_an_outage_too_keeps_no_other_waiting(
+    tmp_path: Path, line: Line
+) -> None:
+    plant = plant_of(tmp_path, line, 3)
+    bad = plant.local()[0]
+    line.fault = lambda _: SLOW_DOWN
+    assert [plant.upload(LATER + second).uploaded for second in (0, 5)] == [0, 0]
+    line.fault = lambda asked: SLOW_DOWN if bad in asked.path else None
+    rounds = [plant.upload(LATER + second) for second in (60, 61)]
+    assert [(report.uploaded, report.failed, report.away) for report in rounds] == [
+        (5, 2, False),
+        (0, 0, False),
+    ]
+    plant.arrive(range(50, 60), hour=HOUR - 5)
+    plant.compact()
+    assert plant.upload(LATER + 62).uploaded == 2
+    line.fault = good
+    assert plant.upload(LATER + 300).waiting == 0
 
 
 @pytest.mark.parametrize("fault", [SLOW_DOWN, FORBIDDEN])

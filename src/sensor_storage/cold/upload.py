@@ -4,7 +4,8 @@ One round takes these steps, each harmless to repeat:
  1. read a page of the queue, oldest first (`storage/receipts.py`);
  2. for each file, several at once: write its blob if there is none. If there is one, read it: equal content needs
     no write; other content is united with the file's, and written in place of the ETag that was read;
- 3. keep the receipts: commit point. What failed waits in the queue, longer each time.
+ 3. keep the receipts: commit point. What failed waits in the queue, longer each time; what the store turned away
+    as a whole, until it takes another.
 
 **An error says nothing about what happened.** After each one the blob is looked at, and only what it says counts.
 Rows that somebody else put into a blob become staged rows here, and so come into this disk's file and aggregates.
@@ -164,6 +165,10 @@ class Uploader:
         self._got_on = Event()
         self._away_rounds = 0
         self._quiet_until = 0.0
+        self._answered = False
+        """Has the store taken a file in this round?"""
+        self._turned_away: list[Due] = []
+        """What failed as the store went away, which says nothing of those files."""
         self._told_of_size = False
         self._unite = Unite(layout, disk, policy.compression, policy.max_rows)
 
@@ -173,11 +178,15 @@ class Uploader:
         if now < self._quiet_until:
             report.away, report.waiting = True, self._receipts.waiting().files
             return report
+        self._answered = False
         with ThreadPoolExecutor(self._policy.workers, "upload") as pool:
             for _ in LEVELS:  # what waited for its sources may find them now
                 before, report.postponed = report.uploaded, 0
                 self._pass(pool, now, sealed_before, report)
-                if not report.postponed or report.uploaded == before or report.away:
+                if self._turned_away and self._answered and not report.away:
+                    self._receipts.try_now(self._turned_away)
+                    self._turned_away = []
+                elif not report.postponed or report.uploaded == before or report.away:
                     break
         self._warn_of_small_blobs(report)
         report.waiting = self._receipts.waiting().files
@@ -189,6 +198,11 @@ class Uploader:
         """Wait for nothing: what failed is tried again in the next round."""
         self._receipts.try_all_now()
         self._quiet_until = 0.0
+
+    @property
+    def _missing(self) -> bool:
+        """Was the store away, and nothing has told since that it is back?"""
+        return bool(self._away_rounds) and not self._answered
 
     def _warn_of_small_blobs(self, report: UploadReport) -> None:
         """Once, and with the figures: small blobs in a tier for large ones cost more than in Hot."""
@@ -219,19 +233,23 @@ class Uploader:
         """What became of each. The catalog is asked here, on one thread; the store on many."""
         tasks = [self._task(due, now) for due in page]
         troubles = 0
-        patience = 1 if self._away_rounds else _AWAY_AFTER * self._policy.workers
 
         def one(task: _Task) -> _Outcome:
             nonlocal troubles
+            patience = 1 if self._missing else _AWAY_AFTER * self._policy.workers
             if self.stopped() or troubles >= patience:
                 return _Outcome(task.due, task.name, later=_AWAY)
             outcome = self._upload(task)
             self._got_on.set()
+            self._answered = self._answered or outcome.wrote
             troubles = troubles + 1 if isinstance(outcome.error, _OF_THE_STORE) else 0
             troubles += patience if isinstance(outcome.error, Away) else 0
             return outcome
 
-        alone = 1 if self._away_rounds else 0  # is it there again? one is enough to know
+        alone = 0
+        if self._missing:  # is it there again? one is enough to know, and least the one that fails for itself
+            tasks.sort(key=lambda task: task.due.attempts)
+            alone = 1
         yield from map(one, tasks[:alone])
         yield from self._in_turn([pool.submit(one, task) for task in tasks[alone:]])
 
@@ -296,11 +314,12 @@ class Uploader:
                 report.postponed += 1
         self._receipts.postpone(failed)
         troubles = [item.error for item in outcomes if isinstance(item.error, _OF_THE_STORE)]
-        given_up = self._away_rounds or any(
+        given_up = self._missing or any(
             item.later == _AWAY or isinstance(item.error, Away) for item in outcomes
         )
         if troubles and (given_up or len(troubles) > max(_AWAY_AFTER, report.uploaded)):
             report.away = True
+            self._turned_away += [item.due for item in outcomes if isinstance(item.error, _OF_THE_STORE)]
             _log.warning("store_away", failed=len(troubles), error=str(troubles[0]), hint=troubles[0].hint)
         return not report.away
 

@@ -234,6 +234,15 @@ class Receipts:
             for due in gone:
                 self._drop(due)
 
+    def try_now(self, some: Iterable[Due]) -> None:
+        """These are tried again at once."""
+        with self._room(), self._db:
+            self._db.executemany(
+                "UPDATE upload_due SET next_attempt_at = 0"
+                " WHERE place = ? AND level = ? AND asset = ? AND sensor = ? AND period = ?",
+                [(due.place, due.level, *due.series, due.period) for due in some],
+            )
+
     def try_all_now(self) -> None:
         """Whatever failed is tried again at once."""
         with self._room(), self._db:
