@@ -72,6 +72,8 @@ def test_pages_and_lines_are_the_same_blobs(send: Send, limit: int) -> None:
     assert {len(page) for page in few[:-1]} <= {limit}
     lines = send("GET", "/azure/files", params={"stream": "true"}).text.splitlines()
     assert [json.loads(line) for line in lines] == whole
+    lines = send("GET", "/azure/files", params={"stream": "true", "limit": limit}).text.splitlines()
+    assert [json.loads(line) for line in lines] == whole[:limit]
 
 
 @pytest.mark.parametrize("prefix", ["raw/press-1", "/raw/press-1/"])

@@ -122,8 +122,15 @@ def test_rows_of_others_in_the_blob_come_into_this_disks_file(
     report = plant.upload()
     assert report.merged == 2
     assert report.adopted_rows == 60
+    plant.compact()
+    again = plant.upload()
+    assert (again.merged, again.unchanged, again.uploaded) == (0, 2, 0)
+    plant.arrive(range(130, 140))
+    plant.compact()
+    own = plant.upload()
+    assert (own.merged, own.uploaded) == (0, 2)  # nobody else has written since
     plant.all_stages()
-    assert plant.offsets() == [n for n in range(120) if n % 2 == 0]
+    assert plant.offsets() == [n for n in (*range(120), *range(130, 140)) if n % 2 == 0]
     assert plant.catalog.receipts.waiting().files == 0
 
 

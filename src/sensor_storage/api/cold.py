@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -25,6 +26,7 @@ from sensor_storage.storage.status import read_cold
 
 _MAX_WAIT_SECONDS: Final = 600.0
 _HOUR: Final = 3600.0
+_FILES: Final = 1000
 
 
 class Uploaded(BaseModel):
@@ -32,7 +34,7 @@ class Uploaded(BaseModel):
 
     uploaded: int = Field(default=0, description="Blobs written.")
     unchanged: int = Field(default=0, description="Files whose content the store had already.")
-    merged: int = Field(default=0, description="Blobs that had other content, united with the file's.")
+    merged: int = Field(default=0, description="Blobs that others had written, united with the file.")
     adopted_rows: int = Field(default=0, description="Readings of others that came here by that.")
     bytes: int = 0
     failed: int = Field(default=0, description="Files that are tried again later.")
@@ -198,19 +200,23 @@ def _file_routes(router: APIRouter, cold: ColdFiles, store: ColdStore | None) ->
             str, Query(description="Only names below this folder, such as `raw/press-1/2024`.")
         ] = "",
         cursor: Annotated[str, Query(description="`next` of the page before.")] = "",
-        limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
-        stream: Annotated[bool, Query(description="All of them, as lines of JSON.")] = False,
+        limit: Annotated[
+            int | None,
+            Query(ge=1, le=10_000, description="At most so many; 1000 in a page, in a stream all."),
+        ] = None,
+        stream: Annotated[bool, Query(description="As lines of JSON.")] = False,
     ) -> Any:  # noqa: ANN401 - a page or a stream
         """What is in the cold store, in order of names, with the receipt of each."""
         there = _needs(store)
         folder = _folder(prefix)
         if stream:
             first = there.page(folder, cursor=cursor, limit=PAGE)  # so that a store that is away is an error
-            return StreamingResponse(_lines(cold, there, folder, first), media_type="application/x-ndjson")
+            lines = islice(_lines(cold, there, folder, first), limit)
+            return StreamingResponse(lines, media_type="application/x-ndjson")
         found: list[Blob] = []
         place: str | None = cursor
-        while place is not None and len(found) < limit:
-            page = there.page(folder, cursor=place, limit=limit - len(found))
+        while place is not None and (left := (limit or _FILES) - len(found)) > 0:
+            page = there.page(folder, cursor=place, limit=left)
             found, place = found + page.blobs, page.next
         return CloudFiles(store=there.url, files=_with_receipts(cold, found), next=place)
 

@@ -28,7 +28,17 @@ from sensor_storage.aggregation.files import footer_of
 from sensor_storage.aggregation.windows import LEVELS, WIDTH, period_bounds, period_start
 from sensor_storage.aggregation.windows import Level as Width
 from sensor_storage.cold.pace import Pace
-from sensor_storage.cold.store import Away, Blob, Changed, ColdStore, Content, Refused, ShutOut, mapped
+from sensor_storage.cold.store import (
+    Away,
+    Blob,
+    Changed,
+    ColdStore,
+    Content,
+    Refused,
+    ShutOut,
+    mapped,
+    same_blob,
+)
 from sensor_storage.cold.unite import Unite, United, moved
 from sensor_storage.errors import Damaged, DiskFull, Halt, SensorStorageError, Transient
 from sensor_storage.log import get
@@ -359,7 +369,7 @@ class Uploader:
             if task.due.level != "raw" and (stale := _stale(path, task.sources)):
                 return _Outcome(task.due, task.name, later=stale)
             if task.receipt is None:
-                written = self._try_write(task, mine, content, mine.receipt, None)
+                written = self._try_write(task, content, mine.receipt, None)
                 if written:
                     return written
             return self._settled(task, mine)
@@ -376,7 +386,7 @@ class Uploader:
         return Receipt(task.name, "", size, digest, content, rows, digest, task.now)
 
     def _try_write(
-        self, task: _Task, mine: _Mine, content: Content, receipt: Receipt, replaces: str | None
+        self, task: _Task, content: Content, receipt: Receipt, replaces: str | None
     ) -> _Outcome | None:
         """Write the blob. None when what happened has to be looked at; Transient when even that fails."""
         metadata = {
@@ -401,7 +411,7 @@ class Uploader:
                 raise
             return None
         receipt = receipt._replace(etag=blob.etag, size_bytes=len(content))
-        return _Outcome(task.due, task.name, receipt, wrote=True, merged=content is not mine.content)
+        return _Outcome(task.due, task.name, receipt, wrote=True)
 
     def _settled(self, task: _Task, mine: _Mine) -> _Outcome:
         """Read what is there, unite, write in its place; again while others write between."""
@@ -411,7 +421,7 @@ class Uploader:
                     blob = self._store.download(task.name, file)
                 self._got_on.set()
                 if blob is None:
-                    written = self._try_write(task, mine, mine.content, mine.receipt, None)
+                    written = self._try_write(task, mine.content, mine.receipt, None)
                 else:
                     written = self._united(task, mine, path, blob)
             if written:
@@ -437,8 +447,9 @@ class Uploader:
         if united.content is None:  # the blob includes this file's content as it is
             receipt = receipt._replace(etag=blob.etag, size_bytes=blob.size_bytes)
             return _Outcome(task.due, task.name, receipt, adopted_rows=united.adopted)
-        written = self._try_write(task, mine, united.content, receipt, blob.etag)
-        return replace(written, adopted_rows=united.adopted) if written else None
+        written = self._try_write(task, united.content, receipt, blob.etag)
+        foreign = not (task.receipt and same_blob(task.receipt, blob))
+        return replace(written, merged=foreign, adopted_rows=united.adopted) if written else None
 
     def _name(self, due: Due) -> str:
         if due.level == "raw":

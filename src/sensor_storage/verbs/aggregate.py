@@ -12,14 +12,14 @@ import click
 from sensor_storage.aggregation.stage import AggregateReport
 from sensor_storage.clock import SystemClock
 from sensor_storage.config import Settings
-from sensor_storage.errors import Owned, Usage
+from sensor_storage.errors import Owned
 from sensor_storage.main import build_aggregator
 from sensor_storage.storage.aggregate_catalog import Span, Spanned
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.ownership import have_done, own
-from sensor_storage.verbs.options import Output, output_options, settings_options
+from sensor_storage.verbs.options import Output, data_layout, output_options, settings_options
 from sensor_storage.verbs.stores import with_store_told
 
 EPILOG = """\b
@@ -40,11 +40,7 @@ _SECONDS: dict[Span, int] = {"hour": 3600, "day": 86_400}
 @settings_options
 def command(output: Output, settings: Settings, dry_run: bool) -> int:
     """Make the minutes, hours and days of every reading in the hour files, and mend those late readings touch."""
-    layout = Layout(settings.storage.local_storage_path)
-    if not layout.root.is_dir():
-        raise Usage(
-            f"{layout.root} is not there", hint="name the data directory by --data or LOCAL_STORAGE_PATH"
-        )
+    layout = data_layout(settings)
     if dry_run:
         return _plan(output, layout)
     return tell(output, make(output, with_store_told(settings, layout), layout))

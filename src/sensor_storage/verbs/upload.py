@@ -46,7 +46,7 @@ def command(output: Output, settings: Settings, dry_run: bool) -> int:
     output.summary(
         report,
         f"{report['uploaded']:,} files uploaded, {report['bytes']:,} bytes; {report['unchanged']:,} were there,"
-        f" {report['merged']:,} were united with what was there; {report['waiting']:,} wait"
+        f" {report['merged']:,} were united with what others had put there; {report['waiting']:,} wait"
         f"{' till the store is there again' if report['away'] else ''}",
     )
     return 3 if report["failed"] else 0
