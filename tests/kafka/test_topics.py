@@ -48,10 +48,9 @@ def test_after_a_question_that_had_no_answer_the_next_one_has(tmp_path: Path) ->
             directory = TopicDirectory({"bootstrap.servers": f"127.0.0.1:{between.port}"})
             assert directory.names() == ["a"]
             for ask in (directory.names, lambda: directory.ids(["a"])):
-                between.silence()
-                with pytest.raises(Transient):
+                with between.silent(), pytest.raises(Transient):
                     ask()
                 assert [*ask()] == ["a"]
-            between.silence()
-            assert directory.read_by("nobody") == set()
+            with between.silent():
+                assert directory.read_by("nobody") == set()
             assert directory.names() == ["a"]

@@ -15,12 +15,24 @@ class Proxy:
         self._server = socket.create_server(("127.0.0.1", 0))
         self._silenced: set[socket.socket] = set()
         self._open: set[socket.socket] = set()
+        self._flowing = threading.Event()
+        self._flowing.set()
         self.port: int = self._server.getsockname()[1]
         self.target = 0
 
     def silence(self) -> None:
         """From now on the connections that are open carry nothing, and nobody is told."""
         self._silenced |= self._open
+
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """The same, and those that are opened meanwhile carry nothing till the end."""
+        self._flowing.clear()
+        self.silence()
+        try:
+            yield
+        finally:
+            self._flowing.set()
 
     def serve(self) -> None:
         """Take connections until closed."""
@@ -48,6 +60,7 @@ class Proxy:
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(_CHUNK_BYTES):
+                self._flowing.wait()
                 if source not in self._silenced:
                     sink.sendall(data)
             if source not in self._silenced:
