@@ -98,37 +98,82 @@ def test_ten_minutes_of_trouble_cost_time_and_nothing_else(
     assert plant.offsets() == list(range(0, 500, 2))
 
 
-@pytest.mark.parametrize("minutes", [2, 10, 20])
+@pytest.mark.parametrize("hours", [1, 2, 20])
 def test_what_the_store_turned_away_goes_up_with_the_first_file_that_finds_it_back(
-    tmp_path: Path, line: Line, minutes: int
+    tmp_path: Path, line: Line, hours: int
 ) -> None:
-    """Chance has each file wait as long as it may, and the store be left alone as short."""
-    plant = plant_of(tmp_path, line, 2)
+    """Files and aggregates; chance has each file wait as long as it may, and the store be left alone as short."""
+    plant = plant_of(tmp_path, line, hours)
+    plant.aggregate()
     chances = cycle((0.0, 1.0)).__next__
     plant.uploader = Uploader(
         plant.layout, plant.disk, plant.catalog, plant.store, UploadPolicy(), chance=chances
     )
     line.fault = lambda _: SLOW_DOWN
-    end = LATER + minutes * 60
-    assert not any(plant.upload(LATER + second).uploaded for second in range(0, minutes * 60, 5))
+    counts = []
+    for second in range(0, 1200, 5):
+        asked = len(line.asked)
+        assert plant.upload(LATER + second).uploaded == 0
+        counts.append(len(line.asked) - asked)
+    assert sum(counts[12:]) <= 60
     line.fault = good
-    rounds = (plant.upload(end + second) for second in range(0, 1200, 5))
-    assert next(report for report in rounds if not report.away).waiting == 0
+    rounds = (plant.upload(LATER + 1200 + second) for second in range(0, 1200, 5))
+    assert next(report for report in rounds if report.uploaded).waiting == 0
+    assert sorted(blobs(plant.store)) == plant.local()
 
 
-def test_a_file_that_fails_for_itself_after_an_outage_too_keeps_no_other_waiting(
+def test_a_store_that_takes_a_file_now_and_then_is_asked_less_and_less(tmp_path: Path, line: Line) -> None:
+    plant = plant_of(tmp_path, line, 60)
+    plant.aggregate()
+    taken = 0
+
+    def judge(asked: Asked) -> Answer | None:
+        nonlocal taken
+        taken += asked.writes
+        return SLOW_DOWN if taken > 1 else None
+
+    line.fault = judge
+    minutes = []
+    for minute in range(30):
+        asked = len(line.asked)
+        for second in (0, 30):
+            taken = 0
+            plant.upload(LATER + minute * 60 + second)
+        minutes.append(len(line.asked) - asked)
+    assert sum(minutes[10:]) / 20 <= minutes[0] / 10
+    line.fault = good
+    rounds = (plant.upload(LATER + 3600 + second) for second in range(0, 1200, 30))
+    assert next(report for report in rounds if report.uploaded).waiting == 0
+
+
+def test_what_an_upload_of_open_hours_met_is_forgotten_once_the_store_is_back(
     tmp_path: Path, line: Line
 ) -> None:
+    """The hours that are over go up; of the others nothing is said to have failed."""
+    plant = plant_of(tmp_path, line, 5)
+    line.fault = lambda _: SLOW_DOWN
+    assert plant.uploader.run_once(LATER, None).away
+    assert plant.catalog.receipts.waiting().failed > 0
+    line.fault = good
+    report = plant.uploader.run_once(LATER + 60, HOUR - 2)
+    assert (report.uploaded, report.waiting) == (4, 6)
+    assert plant.catalog.receipts.waiting()[2:] == (0, ())
+
+
+@pytest.mark.parametrize("made", [False, True], ids=["hours", "with aggregates"])
+def test_a_file_that_fails_for_itself_after_an_outage_too_keeps_no_other_waiting(
+    tmp_path: Path, line: Line, made: bool
+) -> None:
     plant = plant_of(tmp_path, line, 3)
-    bad = plant.local()[0]
+    if made:
+        plant.aggregate()
+    bad = min(name for name in plant.local() if name.startswith("raw/"))
     line.fault = lambda _: SLOW_DOWN
     assert [plant.upload(LATER + second).uploaded for second in (0, 5)] == [0, 0]
     line.fault = lambda asked: SLOW_DOWN if bad in asked.path else None
-    rounds = [plant.upload(LATER + second) for second in (60, 61)]
-    assert [(report.uploaded, report.failed, report.away) for report in rounds] == [
-        (5, 2, False),
-        (0, 0, False),
-    ]
+    first, second = [plant.upload(LATER + second) for second in (60, 61)]
+    assert (first.failed, first.away, second.failed, second.away) == (1, False, 0, False)
+    assert {name for name in plant.local() if name.startswith("raw/")} - blobs(plant.store).keys() == {bad}
     plant.arrive(range(50, 60), hour=HOUR - 5)
     plant.compact()
     assert plant.upload(LATER + 62).uploaded == 2

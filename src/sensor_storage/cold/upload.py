@@ -14,6 +14,7 @@ both finds them consistent.
 """
 
 import random
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
@@ -28,8 +29,8 @@ from sensor_storage.aggregation.files import footer_of
 from sensor_storage.aggregation.windows import LEVELS, WIDTH, period_bounds, period_start
 from sensor_storage.aggregation.windows import Level as Width
 from sensor_storage.cold.pace import Pace
+from sensor_storage.cold.presence import Presence
 from sensor_storage.cold.store import (
-    Away,
     Blob,
     Changed,
     ColdStore,
@@ -63,14 +64,8 @@ _RIVALS: Final = 20
 _LONGEST_WAIT_SECONDS: Final = 600.0
 _LARGE_BYTES: Final = 64_000_000
 _PERSON_SECONDS: Final = 1800.0
-_AWAY_AFTER: Final = 3
-"""After so many failures of the store in one page, the round ends: the store is away."""
-
 _ALIVE_SECONDS: Final = 1.0
 _AWAY: Final = "the store is away"
-_OF_THE_STORE: Final = (Transient, ShutOut)
-"""Errors that the next file would meet as well."""
-
 _BELOW: Final[dict[Level, tuple[Width, Level]]] = {"hour": ("hour", "minute"), "day": ("day", "hour")}
 """Files of hours are made from files of minutes, those of days from files of hours."""
 
@@ -173,46 +168,37 @@ class Uploader:
         self.alive: Alive = nothing
         """Called between files, and meanwhile about each second as long as one of them gets on."""
         self._got_on = Event()
-        self._away_rounds = 0
-        self._quiet_until = 0.0
-        self._answered = False
-        """Has the store taken a file in this round?"""
-        self._turned_away: list[Due] = []
-        """What failed as the store went away, which says nothing of those files."""
+        self._presence = Presence(policy.workers, self._doubled)
         self._told_of_size = False
         self._unite = Unite(layout, disk, policy.compression, policy.max_rows)
 
     def run_once(self, now: float, sealed_before: int | None) -> UploadReport:
         """Upload what is due of hours below `sealed_before`, or with None of all."""
         report = UploadReport()
-        if now < self._quiet_until:
+        if self._presence.left_alone(now):
             report.away, report.waiting = True, self._receipts.waiting().files
             return report
-        self._answered = False
+        self._presence.begin_round()
         with ThreadPoolExecutor(self._policy.workers, "upload") as pool:
             for _ in LEVELS:  # what waited for its sources may find them now
                 before, report.postponed = report.uploaded, 0
                 self._pass(pool, now, sealed_before, report)
-                if self._turned_away and self._answered and not report.away:
-                    self._receipts.try_now(self._turned_away)
-                    self._turned_away = []
-                elif not report.postponed or report.uploaded == before or report.away:
+                if turned_away := self._presence.back():
+                    self._receipts.forgive(turned_away)
+                elif not report.postponed or report.uploaded == before or self._presence.away:
                     break
         self._warn_of_small_blobs(report)
         report.waiting = self._receipts.waiting().files
-        self._away_rounds = self._away_rounds + 1 if report.away else 0
-        self._quiet_until = now + self._doubled(self._away_rounds - 1) if report.away else 0.0
+        self._presence.end_round(now)
+        if self._presence.away and (trouble := self._presence.trouble):
+            report.away = True
+            _log.warning("store_away", failed=report.failed, error=str(trouble), hint=trouble.hint)
         return report
 
     def try_all_now(self) -> None:
         """Wait for nothing: what failed is tried again in the next round."""
         self._receipts.try_all_now()
-        self._quiet_until = 0.0
-
-    @property
-    def _missing(self) -> bool:
-        """Was the store away, and nothing has told since that it is back?"""
-        return bool(self._away_rounds) and not self._answered
+        self._presence.try_now()
 
     def _warn_of_small_blobs(self, report: UploadReport) -> None:
         """Once, and with the figures: small blobs in a tier for large ones cost more than in Hot."""
@@ -235,33 +221,39 @@ class Uploader:
             if not page:
                 return
             after = page[-1]
-            for _, group in groupby(page, attrgetter("level")):  # sources before what is made from them
-                if not self._take(list(self._outcomes(pool, list(group), now)), now, report):
+            for group in self._groups(page):
+                self._take(list(self._outcomes(pool, group, now)), now, report)
+                if self._presence.away:
                     return
+            self._presence.end_page()
+            if self._presence.away:
+                return
+
+    def _groups(self, page: Sequence[Due]) -> Iterator[list[Due]]:
+        """Files to try together: sources before what is made from them.
+
+        While nothing tells that the store is back, one file by itself, and first the one that failed least: the
+        oldest may fail for itself.
+        """
+        left = deque(sorted(page, key=attrgetter("attempts")) if self._presence.doubtful else page)
+        while left and self._presence.doubtful:
+            yield [left.popleft()]
+        yield from (list(group) for _, group in groupby(left, attrgetter("level")))
 
     def _outcomes(self, pool: ThreadPoolExecutor, page: Sequence[Due], now: float) -> Iterator[_Outcome]:
         """What became of each. The catalog is asked here, on one thread; the store on many."""
         tasks = [self._task(due, now) for due in page]
-        troubles = 0
 
         def one(task: _Task) -> _Outcome:
-            nonlocal troubles
-            patience = 1 if self._missing else _AWAY_AFTER * self._policy.workers
-            if self.stopped() or troubles >= patience:
+            if self.stopped() or self._presence.away:
                 return _Outcome(task.due, task.name, later=_AWAY)
             outcome = self._upload(task)
             self._got_on.set()
-            self._answered = self._answered or outcome.wrote
-            troubles = troubles + 1 if isinstance(outcome.error, _OF_THE_STORE) else 0
-            troubles += patience if isinstance(outcome.error, Away) else 0
+            asked = outcome.receipt is not None and outcome.receipt is not task.receipt
+            self._presence.hear(task.due, outcome.error, taken=asked)
             return outcome
 
-        alone = 0
-        if self._missing:  # is it there again? one is enough to know, and least the one that fails for itself
-            tasks.sort(key=lambda task: task.due.attempts)
-            alone = 1
-        yield from map(one, tasks[:alone])
-        yield from self._in_turn([pool.submit(one, task) for task in tasks[alone:]])
+        yield from self._in_turn([pool.submit(one, task) for task in tasks])
 
     def _in_turn(self, begun: Sequence[Future[_Outcome]]) -> Iterator[_Outcome]:
         """The outcome of each, in their order, with signs of life."""
@@ -300,8 +292,8 @@ class Uploader:
                 found[number] = digest
         return found
 
-    def _take(self, outcomes: Sequence[_Outcome], now: float, report: UploadReport) -> bool:
-        """Step 3. Is the store there?"""
+    def _take(self, outcomes: Sequence[_Outcome], now: float, report: UploadReport) -> None:
+        """Step 3."""
         self._receipts.record((item.due, item.receipt) for item in outcomes if item.receipt)
         self._receipts.drop(item.due for item in outcomes if item.gone)
         failed = []
@@ -323,15 +315,6 @@ class Uploader:
             elif item.later:
                 report.postponed += 1
         self._receipts.postpone(failed)
-        troubles = [item.error for item in outcomes if isinstance(item.error, _OF_THE_STORE)]
-        given_up = self._missing or any(
-            item.later == _AWAY or isinstance(item.error, Away) for item in outcomes
-        )
-        if troubles and (given_up or len(troubles) > max(_AWAY_AFTER, report.uploaded)):
-            report.away = True
-            self._turned_away += [item.due for item in outcomes if isinstance(item.error, _OF_THE_STORE)]
-            _log.warning("store_away", failed=len(troubles), error=str(troubles[0]), hint=troubles[0].hint)
-        return not report.away
 
     def _wait(self, item: _Outcome) -> float:
         """Twice as long after each failure, with jitter; a file that needs a person is tried twice an hour."""

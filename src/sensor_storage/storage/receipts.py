@@ -234,11 +234,11 @@ class Receipts:
             for due in gone:
                 self._drop(due)
 
-    def try_now(self, some: Iterable[Due]) -> None:
-        """These are tried again at once."""
+    def forgive(self, some: Iterable[Due]) -> None:
+        """These failed, but not for themselves: they are in the queue as if they had never been tried."""
         with self._room(), self._db:
             self._db.executemany(
-                "UPDATE upload_due SET next_attempt_at = 0"
+                "UPDATE upload_due SET attempts = 0, next_attempt_at = 0, error = ''"
                 " WHERE place = ? AND level = ? AND asset = ? AND sensor = ? AND period = ?",
                 [(due.place, due.level, *due.series, due.period) for due in some],
             )
