@@ -20,14 +20,13 @@ from typing import IO, Final
 
 from sensor_storage.cold.store import PAGE, Away, Blob, Changed, Content, Page, check_name, check_prefix
 from sensor_storage.errors import SensorStorageError, Transient, Usage
-from sensor_storage.storage.durable import Disk, Steps
+from sensor_storage.storage.durable import NO_ROOM, Disk, Steps
 
 _ATTRIBUTE = "user.sensor_storage"
 OWN: Final = ".store"
 """What the store keeps for itself, which is no blob."""
 
 _LOCKS = 256
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _OF_ALL = frozenset({errno.EROFS, errno.ESTALE, errno.ENOTCONN, errno.EIO})
 """Errors that any other file in the folder would meet as well."""
 
@@ -151,7 +150,7 @@ class DirectoryStore:
         words = f"{act}: {error.strerror or error}"
         if not os.path.isdir(self._root):  # noqa: PTH112 - unlike Path's it is false for whatever error
             return Away(words, hint=f"is the share mounted? {self._root} is no folder")
-        if error.errno in _NO_ROOM:
+        if error.errno in NO_ROOM:
             return Away(words, hint="free space there")
         if error.errno in _OF_ALL or not os.access(self._root, os.W_OK):
             return Away(words, hint=f"is {self._root} mounted, and may this user write there?")

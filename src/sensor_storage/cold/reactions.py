@@ -10,6 +10,7 @@ from obstore.exceptions import (
     UnauthenticatedError,
 )
 
+from sensor_storage.cold.azure_rest import Denied
 from sensor_storage.cold.store import Changed, Refused, ShutOut
 from sensor_storage.errors import SensorStorageError, Transient
 from sensor_storage.secrecy import without_secrets
@@ -27,7 +28,7 @@ _SHUT_OUT: Final = {
     "InvalidResourceName": "the container's name is not one Azure takes",
     "AuthorizationPermissionMismatch": "give the identity the role Storage Blob Data Contributor",
     "AuthenticationFailed": "check key or SAS token, and the clock: more than 15 minutes off is refused",
-    "AuthorizationFailure": "the account's network rules keep this machine out",
+    "AuthorizationFailure": "check key or SAS token; or the account's network rules keep this machine out",
     "InvalidAuthenticationInfo": "check key or SAS token",
     "AccountIsDisabled": "the storage account is disabled",
     "403 Forbidden": "check key or SAS token and its rights, and the clock",
@@ -35,28 +36,31 @@ _SHUT_OUT: Final = {
 }
 """What it will not do with any."""
 
-_ANSWER: Final = re.compile(
-    r"status code: (\d{3} [A-Z][\w ]+)(?:.*?<Code>([^<]+)</Code>(?:.*?<Message>([^<.\n]+))?)?", re.DOTALL
-)
+_ANSWER: Final = re.compile(r"status code: (\d{3}[^:\n]*):?(.*)", re.DOTALL)
+_WHY: Final = (re.compile(r"<Code>([^<]+)"), re.compile(r'(?:<Message>|"error_description": ?")([^<".\n]+)'))
+"""Code and first sentence of an answer: Azure's and S3's are XML, those of an identity JSON."""
+
 _OWN_WORDS: Final = (
     re.compile(r'error: "(failed to lookup [^"]+)"'),
     re.compile(r'message: "([^"]+)"'),
 )
-"""Where the operating system says what is wrong."""
+"""Where the operating system says what is wrong, in the library's account of its insides."""
 
 _SIGNS: Final = {
-    "InvalidCertificate": "its certificate is not one this machine trusts",
-    "InvalidContentType": "what answers there does not speak TLS",
-    "Timeout": "no answer in time",
-    "TimedOut": "no answer in time",
-    "Incomplete": "the connection ended before the answer did",
+    re.compile(r"InvalidCertificate\("): "its certificate is not one this machine trusts",
+    re.compile(r"InvalidMessage\("): "what answers there does not speak TLS",
+    re.compile(r"Parse\("): "what answers there does not speak HTTP",
+    re.compile(r"(?:kind: Timeout|source: TimedOut)\b"): "no answer in time",
+    re.compile(r"Incomplete(?:Message|Body),"): "the connection ended before the answer did",
 }
-_LIBRARY_WORDS: Final = re.compile(r"^Generic \w+ error: |\s*Debug source.*", re.DOTALL)
+_LIBRARY_WORDS: Final = re.compile(r"^Generic \w+ error: ")
+_INSIDES: Final = "Debug source"
 _LONGEST: Final = 300
 _REACHABLE: Final = "is the store reachable? `sensor-storage check` looks"
 _NOT_NOW: Final = re.compile("5|408|429")
 _BUSY: Final = "the store is in trouble or asks for fewer requests: it is tried again, each time later"
 _TRY_OUT: Final = "`sensor-storage check` tries the store out"
+_IDENTITY: Final = "has this machine or pod the identity? docs/cold-store.md tells the ways to sign in"
 
 
 def reaction(act: str, error: Exception) -> SensorStorageError:
@@ -70,23 +74,42 @@ def reaction(act: str, error: Exception) -> SensorStorageError:
         return ShutOut(f"{act}: permission denied", hint=_SHUT_OUT["403 Forbidden"])
     if "Lease" not in text and isinstance(error, AlreadyExistsError | PreconditionError):
         return Changed(f"{act}: written by somebody else")
-    if answer := _ANSWER.search(text):
-        hint = _BUSY if _NOT_NOW.match(answer[1]) else _TRY_OUT
-        return Transient(f"{act}: {', '.join(filter(None, answer.groups()))}", hint=hint)
-    return Transient(f"{act}: {_cause(text)}", hint=_REACHABLE)
+    said, _, insides = text.partition(_INSIDES)
+    words, hint = _answered(error, said) or (_cause(said, insides), _REACHABLE)
+    if "token request" in said:
+        words, hint = f"no token for the identity: {words}", _IDENTITY
+    return Transient(f"{act}: {_line(words)}", hint=hint)
 
 
 def plain(error: Exception) -> str:
     """The error without its library's own words and secrets, in one line."""
-    return " ".join(without_secrets(_LIBRARY_WORDS.sub("", str(error))).split())
+    return _line(_LIBRARY_WORDS.sub("", without_secrets(str(error)).partition(_INSIDES)[0]))
 
 
-def _cause(text: str) -> str:
-    """Why there was no answer; the library has it innermost, in its own account of the error."""
+def _answered(error: Exception, said: str) -> tuple[str, str] | None:
+    """What the store answered, and what to do; None where it did not."""
+    answer = _ANSWER.search(said)
+    if isinstance(error, Denied):
+        status, body = str(error), ""
+    elif answer:
+        status, body = answer[1], answer[2]
+    else:
+        return None
+    why = [found[1] for words in _WHY if (found := words.search(body))] or [body.strip()]
+    hint = _BUSY if _NOT_NOW.match(status) else _TRY_OUT
+    return ", ".join(filter(None, (status, *why))), hint
+
+
+def _cause(said: str, insides: str) -> str:
+    """Why there was no answer; the library has it innermost."""
     for words in _OWN_WORDS:
-        if found := words.search(text):
+        if found := words.search(insides):
             return found[1]
     for sign, meaning in _SIGNS.items():
-        if sign in text:
+        if sign.search(insides):
             return meaning
-    return " ".join(_LIBRARY_WORDS.sub("", text).split())[:_LONGEST]
+    return _LIBRARY_WORDS.sub("", said)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:_LONGEST]

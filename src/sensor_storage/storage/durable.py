@@ -35,7 +35,9 @@ from typing import IO, Protocol, Self
 from sensor_storage.errors import DiskFull, Halt, Usage
 
 ASIDE = ".aside"
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+"""The errors of a full disk, and of a full quota."""
+
 _SINGLE_SYNCS = 8
 """Up to so many files are synced one by one; more are synced by one call for the whole file system."""
 
@@ -264,7 +266,7 @@ def replace_hint(path: Path, data: bytes) -> None:
         aside.write_bytes(data)
         aside.replace(path)
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in NO_ROOM:
             raise
         aside.unlink(missing_ok=True)
         with suppress(OSError):
@@ -381,7 +383,7 @@ def _meaning(act: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if error.errno in NO_ROOM:
             raise DiskFull(f"{act}: no room on the disk", hint="free space or enlarge the disk") from error
         raise Halt(f"{act}: {error}", hint="check the disk and the directory's permissions") from error
 
