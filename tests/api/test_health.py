@@ -3,6 +3,7 @@ import pytest
 
 from sensor_storage import __version__
 from sensor_storage.clock import ManualClock
+from sensor_storage.cold.thaw import NOT_BACK
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.status import (
     FRESH_SECONDS,
@@ -114,6 +115,17 @@ def test_what_is_amiss_degrades_health_but_does_not_stop_the_flow(
     assert answer["status"] == "degraded"
     assert words in answer["reasons"][0]["what"]
     assert send("GET", "/health/ready").status_code == 200
+
+
+def test_an_hour_whose_file_does_not_come_from_the_store_is_no_damage(send: Send, layout: Layout) -> None:
+    tell_all_well(layout)
+    write_status(
+        layout, maintain_status(blocked={"raw/x.parquet": f"{NOT_BACK}: Connection refused", "y": "?"})
+    )
+    waits, damaged = send("GET", "/health").json()["reasons"]
+    assert "check --only cold" in waits["hint"]
+    assert "--repair" not in waits["hint"]
+    assert "--repair" in damaged["hint"]
 
 
 def test_rows_in_two_places_after_a_crash_are_shown_and_are_no_alarm(send: Send, layout: Layout) -> None:

@@ -242,6 +242,25 @@ def test_a_store_elsewhere_that_the_service_uploads_to_is_named_where_none_is_se
     assert "COLD_STORE_URL" in done.err
 
 
+def test_a_rebuild_without_the_store_the_service_uploads_to_is_refused_and_forgets_only_if_told_so(
+    run: Run, layout: Layout, uploaded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = run("verify", "--json").lines()[-1]["readings"]
+    assert readings > 0
+    monkeypatch.delenv("COLD_STORE_URL")
+    tell_place(layout, "az://plant")
+    before = content(layout.root)
+    done = run("rebuild")
+    assert (done.code, "what is only there would be forgotten" in done.err) == (2, True)
+    assert content(layout.root) == before
+    assert run("rebuild", "--local-only", "--json").lines()[-1]["files"] == 0
+    assert run("rebuild", "aggregates", "--local-only").code == 2
+    monkeypatch.setenv("COLD_STORE_URL", uploaded.as_uri())
+    assert run("rebuild", "--local-only").code == 2
+    assert run("rebuild").code == 0
+    assert run("verify", "--json").lines()[-1]["readings"] == readings
+
+
 def test_who_may_change_the_store_or_the_disk_does_it_by_what_is_set_or_asks_the_service(
     run: Run, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sensor_storage.api.snapshot import Snapshot
+from sensor_storage.cold.thaw import NOT_BACK
 from sensor_storage.storage.processes import Process
 from sensor_storage.storage.status import (
     AnyStatus,
@@ -183,7 +184,11 @@ def _maintain(status: MaintainStatus, now: float) -> Iterator[Reason]:
         yield end
         return
     for path, why in sorted(status.blocked.items()):
-        hint = "run `sensor-storage verify --repair`, which sets it aside and reads it from Kafka again"
+        hint = (
+            "it goes on once that comes; `sensor-storage check --only cold` looks at the store"
+            if why.startswith(NOT_BACK)
+            else "run `sensor-storage verify --repair`, which sets it aside and reads it from Kafka again"
+        )
         yield Reason(State.DEGRADED, status.worker, f"blocked by {path}: {why}", hint, unready=False)
     missing = status.received_readings - status.stored_readings
     if missing > 0:

@@ -28,6 +28,10 @@ from sensor_storage.storage.layout import Layout, day_of, encode_name
 from sensor_storage.storage.receipts import Receipt
 from sensor_storage.storage.status import read_cold
 
+HOW_TO_SET: Final = (
+    "set it as the service has it, by COLD_STORE_URL or AZURE_STORAGE_…:"
+    " in the environment, or in a file with --env-file"
+)
 _QUIET_SECONDS: Final = 20.0
 """After a failure the store is left alone for so long, so that nobody waits for it again and again."""
 
@@ -178,7 +182,7 @@ class ColdFiles:
         where = f" ({told.url})" if told and told.url else ""
         return NoColdStore(
             f"only the cold store{where} has {what}",
-            hint="set COLD_STORE_URL and its login, as the service has",
+            hint=HOW_TO_SET,
         )
 
     def _known(self, name: str) -> Receipt | FoldedDay | None:

@@ -5,6 +5,7 @@ before, whichever of its hours and sensors the readings are of.
 """
 
 import shutil
+from typing import Final
 
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.cold.folding import Unfold
@@ -14,6 +15,8 @@ from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.hour_files import describe
 from sensor_storage.storage.layout import Layout
+
+NOT_BACK: Final = "its file is in the cold store, and does not come"
 
 
 class Thaw:
@@ -35,7 +38,7 @@ class Thaw:
         except (DiskFull, Halt):
             raise
         except (SensorStorageError, FileNotFoundError) as error:
-            return f"its file is in the cold store, and does not come: {error}"
+            return f"{NOT_BACK}: {error}"
         return ""
 
     def restore(self, key: SensorHour) -> None:

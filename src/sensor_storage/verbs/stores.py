@@ -1,6 +1,7 @@
 """The cold store of the verbs: the one that is set, else the folder the directory's service uploads to."""
 
 from sensor_storage.cold.connect import folder_url_told
+from sensor_storage.cold.files import HOW_TO_SET
 from sensor_storage.config import Settings
 from sensor_storage.errors import Usage
 from sensor_storage.main import cold_place
@@ -19,12 +20,13 @@ def with_store_told(settings: Settings, layout: Layout) -> Settings:
     return settings.model_copy(update={"cold": settings.cold.model_copy(update={"store_url": url})})
 
 
-def no_store(layout: Layout) -> Usage:
-    """That no cold store is set, and which one the directory's service last said it uploads to."""
+def no_store(layout: Layout, *, what: str = "") -> Usage:
+    """That no cold store is set, which one the directory's service last said it uploads to, and what follows."""
     told = read_cold(layout)
     if told and told.url:
         return Usage(
-            f"no cold store is set; the service of this directory uploads to {told.url}",
-            hint="set COLD_STORE_URL and its login, as the service has",
+            f"no cold store is set; the service of this directory uploads to {told.url}"
+            + (what and f": {what}"),
+            hint=HOW_TO_SET,
         )
     return Usage("no cold store is set", hint="set COLD_STORE_URL or AZURE_STORAGE_ACCOUNT")
