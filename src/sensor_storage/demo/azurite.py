@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -58,12 +60,18 @@ class Azurite:
         """The process that runs; 0 for none."""
         return self._process.pid if self._process else 0
 
+    @property
+    def running(self) -> bool:
+        """Has it been started, and nobody ended it?"""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
-        """Run, and wait until it answers."""
+        """Run, and wait until it answers. One that a killed starter left over on the folder is ended first."""
         if not self._program.exists():
             raise Usage("Azurite is not installed", hint="make azurite")
         self._folder.mkdir(parents=True, exist_ok=True)
         node = _node()
+        self._end_the_one_before()
         words = ["--blobHost", "127.0.0.1", "--blobPort", str(self.port), "--location", str(self._folder)]
         with (self._folder / "azurite.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -73,9 +81,10 @@ class Azurite:
                 stderr=log,
                 env={**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}"},
             )
+        self._pid_file.write_text(str(self._process.pid))
         deadline = time.monotonic() + _START_SECONDS
         while not self._answers():
-            if time.monotonic() > deadline or self._process.poll() is not None:
+            if time.monotonic() > deadline or not self.running:
                 raise Transient("Azurite does not start", hint=f"see {self._folder / 'azurite.log'}")
             time.sleep(0.05)
 
@@ -107,6 +116,21 @@ class Azurite:
     ) -> None:
         """Stop."""
         self.stop()
+
+    @property
+    def _pid_file(self) -> Path:
+        return self._folder / "azurite.pid"
+
+    def _end_the_one_before(self) -> None:
+        """Two on one folder would write over each other's lists of blobs."""
+        with suppress(OSError, ValueError):
+            pid = int(self._pid_file.read_text())
+            words = Path(f"/proc/{pid}/cmdline")
+            if os.fsencode(self._folder) in words.read_bytes().split(b"\0"):
+                os.kill(pid, signal.SIGTERM)
+                deadline = time.monotonic() + _STOP_SECONDS
+                while words.read_bytes() and time.monotonic() < deadline:
+                    time.sleep(0.05)
 
     def _answers(self) -> bool:
         with socket.socket() as link:

@@ -80,6 +80,9 @@ def command(data: Path, port: int | None, seconds: float | None, past: int, *, e
                 if not broker.running:
                     _show("Apache Kafka had ended; started again", final=True)
                     broker.start()
+                if azurite and not azurite.running:
+                    _show("Azurite had ended; started again", final=True)
+                    azurite.start()
                 before = service.pid
                 service.keep_running()
                 if service.pid != before:
