@@ -1,6 +1,7 @@
 """What is told of a store that gives no good answer: a line with the cause, and what to do."""
 
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
@@ -15,6 +16,7 @@ from obstore.exceptions import BaseError
 
 from sensor_storage.cold.connect import Place, open_store
 from sensor_storage.cold.reactions import reaction
+from sensor_storage.cold.store import ColdStore
 from sensor_storage.demo.azurite import ACCOUNT, KEY
 from sensor_storage.errors import DiskFull, Transient
 
@@ -103,12 +105,47 @@ def test_the_cause_is_told_in_a_line(
 ) -> None:
     with listening(server) as port, (tmp_path / "copy").open("wb") as file:
         endpoint = f"{scheme}://127.0.0.1:{port}/{ACCOUNT}"
-        timeout = timedelta(seconds=1 if server is is_silent else 60)
-        place = Place("az://c", ACCOUNT, KEY, endpoint=endpoint, max_retries=0, timeout=timeout)
+        silence = timedelta(seconds=1 if server is is_silent else 60)
+        place = Place("az://c", ACCOUNT, KEY, endpoint=endpoint, max_retries=0, silence=silence)
         with pytest.raises(Transient) as caught:
             open_store(place).download("a/b.parquet", file)
     assert str(caught.value) == f"read a/b.parquet in az://c: {said}"
     assert hint in caught.value.hint
+
+
+def drips(connection: socket) -> None:
+    """An answer that takes its time, and never falls silent for long."""
+    connection.recv(1 << 16)
+    connection.sendall(f"HTTP/1.1 200 OK\r\n{WHEN}\r\nContent-Length: 9\r\n\r\n".encode())
+    for _ in range(9):
+        time.sleep(0.3)  # what is tested
+        connection.sendall(b"x")
+
+
+def answers_late(connection: socket) -> None:
+    """A store that has to be sent much before it says that it has it."""
+    connection.settimeout(2)
+    with suppress(TimeoutError):
+        while connection.recv(1 << 20):
+            pass
+    connection.sendall(b"HTTP/1.1 201 Created\r\nETag: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+
+def test_a_store_is_given_up_once_it_falls_silent_but_for_what_takes_long_to_send(tmp_path: Path) -> None:
+    def store(port: int) -> ColdStore:
+        endpoint = f"http://127.0.0.1:{port}/{ACCOUNT}"
+        return open_store(
+            Place("az://c", ACCOUNT, KEY, endpoint=endpoint, max_retries=0, silence=timedelta(seconds=1))
+        )
+
+    with listening(drips) as port, (tmp_path / "copy").open("wb") as file:
+        blob = store(port).download("x", file)
+        assert blob is not None
+        assert (blob.size_bytes, file.tell()) == (9, 9)
+    with listening(answers_late) as port:
+        with pytest.raises(Transient, match="no answer in time"):
+            store(port).write("x", b"x", replaces=None, metadata={})
+        assert store(port).write("x", b"x" * 100_000, replaces=None, metadata={}).size_bytes == 100_000
 
 
 def test_a_port_where_nobody_listens_is_told_in_the_system_s_words() -> None:

@@ -25,6 +25,9 @@ from sensor_storage.errors import Usage
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.status import read_cold
 
+_RETRY_WITHIN: Final = timedelta(seconds=10)
+"""The client's own retries are for a hiccup; after a silence the upload queue or whoever asked decides."""
+
 _CONNECTION_WORDS: Final = {
     "AccountName": "account_name",
     "AccountKey": "account_key",
@@ -46,6 +49,10 @@ class Place:
     create_container: bool = False
     max_retries: int = 2
     timeout: timedelta = timedelta(minutes=5)
+    """For a request and its answer as a whole."""
+
+    silence: timedelta = timedelta(seconds=12)
+    """So long may a store say nothing; a large file may take longer to send."""
 
 
 def parse_connection_string(text: str) -> dict[str, str]:
@@ -167,15 +174,18 @@ def open_store(place: Place) -> ColdStore:
             f"COLD_STORE_URL: {parts.scheme or place.url!r} is no kind of store",
             hint="file:///folder, az://container, s3://bucket or gs://bucket",
         )
+    client: dict[str, Any] = {"timeout": place.timeout, "connect_timeout": timedelta(seconds=10)}
     options: dict[str, Any] = {
-        "client_options": {"timeout": place.timeout, "connect_timeout": timedelta(seconds=10)},
-        "retry_config": {"max_retries": place.max_retries, "retry_timeout": timedelta(seconds=30)},
+        "client_options": client,
+        "retry_config": {"max_retries": place.max_retries, "retry_timeout": _RETRY_WITHIN},
     }
     if parts.scheme in AZURE_SCHEMES:
         options["config"] = _azure(place)
         if place.endpoint.startswith("http://"):
-            options["client_options"]["allow_http"] = True
+            client["allow_http"] = True
     try:
+        patient = from_url(place.url, **options)
+        client["read_timeout"] = place.silence
         store = from_url(place.url, **options)
     except Exception as error:
         raise _unusable(place, error) from error
@@ -184,6 +194,7 @@ def open_store(place: Place) -> ColdStore:
     return ObjectStore(
         store,
         place.url,
+        patient=patient,
         access_tier=place.access_tier,
         make_container=partial(create_container, account, container) if place.create_container else None,
         list_tiers=partial(list_blobs, account, container) if asked else None,

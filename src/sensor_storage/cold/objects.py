@@ -18,21 +18,28 @@ from sensor_storage.errors import DiskFull, SensorStorageError
 from sensor_storage.storage.durable import NO_ROOM
 
 _PREFIX: Final = "sensor_storage_"
+_QUICK_BYTES: Final = 64_000
+"""So much is sent soon even on a slow line. The library's read timeout runs while a body is sent, too."""
 
 
 class ObjectStore:
-    """Blobs in a container or bucket; one that `make_container` may make is empty till the first write."""
+    """Blobs in a container or bucket; one that `make_container` may make is empty till the first write.
+
+    `store` gives up a server that falls silent, `patient`, for large writes, only one that takes minutes in all.
+    """
 
     def __init__(
         self,
         store: Any,  # noqa: ANN401 - obstore's union
         url: str,
         *,
+        patient: Any = None,  # noqa: ANN401
         access_tier: str = "",
         make_container: Callable[[], None] | None = None,
         list_tiers: Callable[..., Page] | None = None,
     ) -> None:
         self._store = store
+        self._patient = patient or store
         self._url = url
         self._tier = access_tier
         self._make_container = make_container
@@ -86,7 +93,7 @@ class ObjectStore:
 
     def _put(self, name: str, content: Content, attributes: dict[str, str], replaces: str | None) -> Any:  # noqa: ANN401 - obstore's answer
         return obstore.put(
-            self._store,
+            self._store if len(content) <= _QUICK_BYTES else self._patient,
             check_name(name),
             content,
             attributes=attributes,
