@@ -96,8 +96,7 @@ def line_to(azurite: Azurite) -> Iterator[Line]:
     class Handler(_Handler):
         through = line
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), Handler)
     Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     line.port = server.server_address[1]
     try:
@@ -105,6 +104,12 @@ def line_to(azurite: Azurite) -> Iterator[Line]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    """A connection too many would not be refused but waited for, for seconds."""
 
 
 class _Handler(BaseHTTPRequestHandler):

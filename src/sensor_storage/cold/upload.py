@@ -173,7 +173,7 @@ class Uploader:
         self._unite = Unite(layout, disk, policy.compression, policy.max_rows)
 
     def run_once(self, now: float, sealed_before: int | None) -> UploadReport:
-        """Upload what is due of hours below `sealed_before`, or with None of all."""
+        """Upload what is due of hours below `sealed_before`, and what failed of later ones; with None all."""
         report = UploadReport()
         if self._presence.left_alone(now):
             report.away, report.waiting = True, self._receipts.waiting().files
@@ -184,7 +184,7 @@ class Uploader:
                 before, report.postponed = report.uploaded, 0
                 self._pass(pool, now, sealed_before, report)
                 if turned_away := self._presence.back():
-                    self._receipts.forgive(turned_away)
+                    self._receipts.try_now(turned_away)
                 elif not report.postponed or report.uploaded == before or self._presence.away:
                     break
         self._warn_of_small_blobs(report)

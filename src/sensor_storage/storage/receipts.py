@@ -161,13 +161,13 @@ class Receipts:
         return int(self._db.execute(query).fetchone()[0])
 
     def due(self, now: float, *, before: int | None, limit: int, after: Due | None = None) -> list[Due]:
-        """A page of files to try now, oldest first, of places below `before`."""
+        """A page of files to try now, oldest first: of places below `before`, and what has failed of any."""
         place = (
             (after.place, after.level, *after.series, after.period) if after else (-(1 << 62), "", "", "", 0)
         )
         rows = self._db.execute(
             "SELECT place, level, asset, sensor, period, attempts FROM upload_due"
-            " WHERE next_attempt_at <= ?1 AND place < ?2"
+            " WHERE next_attempt_at <= ?1 AND (place < ?2 OR attempts > 0)"
             " AND (place, level, asset, sensor, period) > (?3, ?4, ?5, ?6, ?7)"
             " ORDER BY place, level, asset, sensor, period LIMIT ?8",
             (now, 1 << 62 if before is None else before, *place, limit),
@@ -234,11 +234,11 @@ class Receipts:
             for due in gone:
                 self._drop(due)
 
-    def forgive(self, some: Iterable[Due]) -> None:
-        """These failed, but not for themselves: they are in the queue as if they had never been tried."""
+    def try_now(self, some: Iterable[Due]) -> None:
+        """These are tried again at once."""
         with self._room(), self._db:
             self._db.executemany(
-                "UPDATE upload_due SET attempts = 0, next_attempt_at = 0, error = ''"
+                "UPDATE upload_due SET next_attempt_at = 0"
                 " WHERE place = ? AND level = ? AND asset = ? AND sensor = ? AND period = ?",
                 [(due.place, due.level, *due.series, due.period) for due in some],
             )
