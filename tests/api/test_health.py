@@ -3,10 +3,10 @@ import pytest
 
 from sensor_storage import __version__
 from sensor_storage.clock import ManualClock
-from sensor_storage.cold.thaw import NOT_BACK
 from sensor_storage.storage.layout import Layout
 from sensor_storage.storage.status import (
     FRESH_SECONDS,
+    NOT_BACK,
     ApiStatus,
     ColdStatus,
     IngestStatus,

@@ -17,6 +17,7 @@ from sensor_storage.log import ROOT
 from sensor_storage.query.queries import Limits, Queries
 from sensor_storage.query.question import Interval, Question
 from sensor_storage.storage.catalog import connect_read_only
+from sensor_storage.storage.status import NOT_BACK
 from sensor_storage.storage.verify import verify
 from support.aggregates import LATER, SERIES
 from support.cold import FaultyStore, Plant, away, blobs, directory
@@ -228,12 +229,33 @@ def test_late_readings_wait_in_staging_while_the_store_is_away(plant: Plant, sto
     faulty = FaultyStore(store, before=away)
     plant.files._store = faulty
     report = plant.compact()
-    assert "does not come" in "".join(report.blocked.values())
+    assert all(why.startswith(NOT_BACK) for why in report.blocked.values())
+    assert report.blocked
     assert plant.local() == []
     plant.files._store = store
     plant.files._failed = None
     plant.compact()
     assert plant.offsets() == [*EVEN, 1000]
+
+
+def test_aggregates_that_need_a_cold_file_wait_while_the_store_is_away(
+    plant: Plant, store: DirectoryStore
+) -> None:
+    plant.clean()
+    plant.arrive([1000])
+    plant.compact()
+    cache = plant.layout.cache
+    for path in (one for one in cache.rglob("*") if one.is_file()):
+        path.unlink()
+    plant.files._store = FaultyStore(store, before=away)
+    (blocked,) = {*plant.aggregator.run_once(LATER, LATER, flush=True).blocked.values()}
+    assert blocked.startswith(NOT_BACK)
+    plant.files._store = store
+    plant.files._failed = None
+    plant.aggregator.try_all_now()
+    plant.aggregate()
+    plant.upload()
+    assert plant.catalog.receipts.waiting().files == 0
 
 
 def test_a_disk_that_is_too_full_is_relieved_of_the_oldest_proven_files(

@@ -30,13 +30,14 @@ from sensor_storage.aggregation.raw_hours import HourSource, day_of
 from sensor_storage.aggregation.rows import Row, with_rows
 from sensor_storage.aggregation.statistics import Statistics
 from sensor_storage.aggregation.windows import HOURS_PER_DAY, LEVELS, WIDTH, Level, period_of, period_start
-from sensor_storage.errors import Damaged, DiskFull, Halt, SensorStorageError
+from sensor_storage.errors import Damaged, DiskFull, Halt, NoColdStore, SensorStorageError, Transient
 from sensor_storage.model import SensorHour, Series
 from sensor_storage.storage.aggregate_catalog import AggregateFile, AggregateRecord, Span, Spanned
 from sensor_storage.storage.alive import Alive, GoOn, always, nothing
 from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.layout import Layout
+from sensor_storage.storage.status import NOT_BACK
 
 DEFAULT_PARAMETERS: Final = Parameters()
 _RETRY_SECONDS = 60.0
@@ -396,4 +397,6 @@ class Aggregator:
 
     def _block(self, key: Spanned, path: Path, error: Exception, now: float) -> None:
         why = error.message if isinstance(error, SensorStorageError) else "is not here"
+        if isinstance(error, Transient | NoColdStore):
+            why = f"{NOT_BACK}: {why}"
         self._blocked[key] = (now + _RETRY_SECONDS, path, why)

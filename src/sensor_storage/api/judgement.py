@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sensor_storage.api.snapshot import Snapshot
-from sensor_storage.cold.thaw import NOT_BACK
 from sensor_storage.storage.processes import Process
 from sensor_storage.storage.status import (
+    NOT_BACK,
     AnyStatus,
     ApiStatus,
     ColdStatus,

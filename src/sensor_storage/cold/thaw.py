@@ -5,7 +5,6 @@ before, whichever of its hours and sensors the readings are of.
 """
 
 import shutil
-from typing import Final
 
 from sensor_storage.cold.files import ColdFiles
 from sensor_storage.cold.folding import Unfold
@@ -15,8 +14,7 @@ from sensor_storage.storage.catalog import Catalog
 from sensor_storage.storage.durable import Disk
 from sensor_storage.storage.hour_files import describe
 from sensor_storage.storage.layout import Layout
-
-NOT_BACK: Final = "its file is in the cold store, and does not come"
+from sensor_storage.storage.status import NOT_BACK
 
 
 class Thaw:

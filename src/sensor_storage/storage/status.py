@@ -14,6 +14,9 @@ from sensor_storage.storage.layout import Layout
 FRESH_SECONDS = 15
 """A status older than this comes from a worker that hangs or is gone."""
 
+NOT_BACK = "its file is in the cold store, and does not come"
+"""So begins why an hour is blocked whose files are not damaged: the store has them, and does not give them."""
+
 COLD_FRESH_SECONDS = 600.0
 """One request to the store may take five minutes, and another looks what became of it."""
 
