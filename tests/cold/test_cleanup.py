@@ -1,6 +1,7 @@
 """Cleanup: nothing leaves this disk without its proof, and what left is still answered for."""
 
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -244,9 +245,7 @@ def test_aggregates_that_need_a_cold_file_wait_while_the_store_is_away(
     plant.clean()
     plant.arrive([1000])
     plant.compact()
-    cache = plant.layout.cache
-    for path in (one for one in cache.rglob("*") if one.is_file()):
-        path.unlink()
+    shutil.rmtree(plant.layout.cache)
     plant.files._store = FaultyStore(store, before=away)
     (blocked,) = {*plant.aggregator.run_once(LATER, LATER, flush=True).blocked.values()}
     assert blocked.startswith(NOT_BACK)

@@ -89,9 +89,8 @@ def test_a_store_that_was_away_is_asked_with_one_file_until_it_takes_one_and_eac
         assert store.left_alone(now + waits[-1] - 1)
         now += waits[-1]
     store.begin_round()
-    assert (
-        tried(store, LATER, NEEDS_A_PERSON, TAKEN, FAILED, first=20) == 4
-    )  # it is back: a failure is a file's own
+    # it is back: a failure is a file's own
+    assert tried(store, LATER, NEEDS_A_PERSON, TAKEN, FAILED, first=20) == 4
     assert not store.away
     assert store.back() == FILES[: 3 * WORKERS]
     assert store.back() == []

@@ -118,7 +118,7 @@ def drips(connection: socket) -> None:
     connection.recv(1 << 16)
     connection.sendall(f"HTTP/1.1 200 OK\r\n{WHEN}\r\nContent-Length: 9\r\n\r\n".encode())
     for _ in range(9):
-        time.sleep(0.3)  # what is tested
+        time.sleep(0.3)  # a silence, but a shorter one than gives a store up: this is what is tried
         connection.sendall(b"x")
 
 

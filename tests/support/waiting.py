@@ -10,4 +10,4 @@ def wait_until(true: Callable[[], object], what: str, *, seconds: float = 30.0) 
     while not true():
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {seconds:g} s in vain: {what}")
-        time.sleep(0.02)
+        time.sleep(0.02)  # between two looks; how long it takes in all is up to what is waited for

@@ -14,8 +14,8 @@ from obstore.exceptions import BaseError, NotFoundError
 from sensor_storage.cold.azure_rest import Denied
 from sensor_storage.cold.reactions import reaction
 from sensor_storage.cold.store import PAGE, Blob, Changed, Content, Page, check_name
-from sensor_storage.errors import DiskFull, SensorStorageError
-from sensor_storage.storage.durable import NO_ROOM
+from sensor_storage.errors import SensorStorageError
+from sensor_storage.storage.durable import NO_ROOM, no_room
 
 _PREFIX: Final = "sensor_storage_"
 _QUICK_BYTES: Final = 64_000
@@ -160,9 +160,7 @@ class ObjectStore:
         except (BaseError, OSError, ValueError) as error:
             words = " ".join(filter(None, (act, name, "in", self._url)))
             if isinstance(error, OSError) and error.errno in NO_ROOM:
-                raise DiskFull(
-                    f"{words}: no room on the disk", hint="free space or enlarge the disk"
-                ) from error
+                raise no_room(words) from error
             raise reaction(words, error) from error
 
 

@@ -384,8 +384,13 @@ def _meaning(act: str) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in NO_ROOM:
-            raise DiskFull(f"{act}: no room on the disk", hint="free space or enlarge the disk") from error
+            raise no_room(act) from error
         raise Halt(f"{act}: {error}", hint="check the disk and the directory's permissions") from error
+
+
+def no_room(act: str) -> DiskFull:
+    """That the disk was too full for the act."""
+    return DiskFull(f"{act}: no room on the disk", hint="free space or enlarge the disk")
 
 
 @contextmanager

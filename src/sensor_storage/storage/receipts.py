@@ -24,6 +24,9 @@ _PLACE = (
 )
 _DUE_COLUMNS = "(place, level, asset, sensor, period)"
 
+_THIS: Final = "place = ? AND level = ? AND asset = ? AND sensor = ? AND period = ?"
+"""One file of the queue; its values are those of `_this`."""
+
 _AGAIN: Final = f"""
 INSERT OR IGNORE INTO upload_due {_DUE_COLUMNS}
 SELECT {_PLACE}, NEW.* FROM (SELECT ? AS level, ? AS asset, ? AS sensor, ? AS period) NEW
@@ -95,6 +98,10 @@ class Due(NamedTuple):
     attempts: int
 
 
+def _this(due: Due) -> tuple[int, str, str, str, int]:
+    return due.place, due.level, *due.series, due.period
+
+
 class Receipt(NamedTuple):
     """The blob of this name, and that it includes what the local file held when its digest was `local_digest`.
 
@@ -162,9 +169,7 @@ class Receipts:
 
     def due(self, now: float, *, before: int | None, limit: int, after: Due | None = None) -> list[Due]:
         """A page of files to try now, oldest first: of places below `before`, and what has failed of any."""
-        place = (
-            (after.place, after.level, *after.series, after.period) if after else (-(1 << 62), "", "", "", 0)
-        )
+        place = _this(after) if after else (-(1 << 62), "", "", "", 0)
         rows = self._db.execute(
             "SELECT place, level, asset, sensor, period, attempts FROM upload_due"
             " WHERE next_attempt_at <= ?1 AND (place < ?2 OR attempts > 0)"
@@ -223,9 +228,8 @@ class Receipts:
         """Try these again, not before the time given."""
         with self._room(), self._db:
             self._db.executemany(
-                "UPDATE upload_due SET attempts = attempts + 1, next_attempt_at = ?, error = ?"
-                " WHERE place = ? AND level = ? AND asset = ? AND sensor = ? AND period = ?",
-                [(at, why, due.place, due.level, *due.series, due.period) for due, at, why in failed],
+                f"UPDATE upload_due SET attempts = attempts + 1, next_attempt_at = ?, error = ? WHERE {_THIS}",  # noqa: S608
+                [(at, why, *_this(due)) for due, at, why in failed],
             )
 
     def drop(self, gone: Iterable[Due]) -> None:
@@ -238,9 +242,8 @@ class Receipts:
         """These are tried again at once."""
         with self._room(), self._db:
             self._db.executemany(
-                "UPDATE upload_due SET next_attempt_at = 0"
-                " WHERE place = ? AND level = ? AND asset = ? AND sensor = ? AND period = ?",
-                [(due.place, due.level, *due.series, due.period) for due in some],
+                f"UPDATE upload_due SET next_attempt_at = 0 WHERE {_THIS}",  # noqa: S608
+                [_this(due) for due in some],
             )
 
     def try_all_now(self) -> None:
@@ -249,10 +252,7 @@ class Receipts:
             self._db.execute("UPDATE upload_due SET next_attempt_at = 0 WHERE next_attempt_at > 0")
 
     def _drop(self, due: Due) -> None:
-        self._db.execute(
-            "DELETE FROM upload_due WHERE place = ? AND level = ? AND asset = ? AND sensor = ? AND period = ?",
-            (due.place, due.level, *due.series, due.period),
-        )
+        self._db.execute(f"DELETE FROM upload_due WHERE {_THIS}", _this(due))  # noqa: S608
 
     def _digest(self, due: Due) -> str | None:
         """The digest of the file as the catalog knows it."""
