@@ -255,6 +255,8 @@ def test_a_rebuild_without_the_store_the_service_uploads_to_is_refused_and_forge
     assert content(layout.root) == before
     assert run("rebuild", "--local-only", "--json").lines()[-1]["files"] == 0
     assert run("rebuild", "aggregates", "--local-only").code == 2
+    tell_place(layout, uploaded.as_uri())  # a folder that is told is found, but not asked either
+    assert run("rebuild", "--local-only", "--json").lines()[-1]["files"] == 0
     monkeypatch.setenv("COLD_STORE_URL", uploaded.as_uri())
     assert run("rebuild", "--local-only").code == 2
     assert run("rebuild").code == 0

@@ -43,9 +43,10 @@ _PROGRESS_FILES = 1000
 def command(output: Output, settings: Settings, what: str, local_only: bool) -> int:
     """Make the catalog again from hour files and aggregates, or the aggregates from the hour files."""
     layout = data_layout(settings)
-    settings = with_store_told(settings, layout)
     if local_only and (what == "aggregates" or cold_place(settings)):
         raise Usage("--local-only is for a catalog without a cold store", hint="leave it out")
+    if not local_only:
+        settings = with_store_told(settings, layout)
     if what == "aggregates":
         return tell(output, make(output, settings, layout, again=True))
     return _catalog(output, settings, layout, local_only=local_only)
